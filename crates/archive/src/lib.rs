@@ -1,0 +1,1 @@
+//! Do: images go out, over DICOMweb.

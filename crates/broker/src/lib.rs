@@ -1,0 +1,1 @@
+//! Keep: waiting work, embedded or RabbitMQ.

@@ -1,0 +1,1 @@
+//! Keep: what we know, in SQLite or PostgreSQL.

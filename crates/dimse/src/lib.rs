@@ -1,0 +1,1 @@
+//! Speak: DICOM conversations over the upper layer. No sockets, no clock.

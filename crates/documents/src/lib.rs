@@ -1,0 +1,1 @@
+//! Speak: a report version as PDF.

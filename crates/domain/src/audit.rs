@@ -1,0 +1,137 @@
+//! Audit: who did or saw what, of which study, when. Written in the transaction of the change it speaks of.
+
+use crate::{
+    Timestamp,
+    id::{CentreId, DeliveryId, PersonId, TokenId},
+    text::AeTitle,
+    uid::StudyInstanceUid,
+};
+
+/// Who acts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// A person who is signed in.
+    Person(PersonId),
+    /// A program with a token.
+    Token(TokenId),
+    /// A DICOM peer.
+    Peer(AeTitle),
+    /// The holder of a personal link.
+    Link(DeliveryId),
+    /// Somebody at the command line of the server.
+    Operator,
+    /// One of our own roles, by name.
+    Role(&'static str),
+}
+
+impl Actor {
+    /// The actor as one text, for the audit table: kind, colon, identity.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Person(id) => format!("person:{id}"),
+            Self::Token(id) => format!("token:{id}"),
+            Self::Peer(ae) => format!("peer:{ae}"),
+            Self::Link(id) => format!("link:{id}"),
+            Self::Operator => "operator".to_owned(),
+            Self::Role(name) => format!("role:{name}"),
+        }
+    }
+}
+
+/// One line of the audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEvent {
+    /// When.
+    pub at: Timestamp,
+    /// Who, as [`Actor::text`] has it.
+    pub actor: String,
+    /// What, a word of [`Action::as_str`].
+    pub action: String,
+    /// Whose data.
+    pub centre: Option<CentreId>,
+    /// Which study.
+    pub study: Option<StudyInstanceUid>,
+    /// What else there is to say, without patient data.
+    pub detail: String,
+}
+
+/// What can be done or seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Instances were stored.
+    ImagesStored,
+    /// An instance with other bytes than the known one was held.
+    ConflictHeld,
+    /// A study was taken to be complete.
+    StudyCompleted,
+    /// An order came or changed.
+    OrderReceived,
+    /// A draft was written.
+    Drafted,
+    /// A claim changed.
+    ClaimChanged,
+    /// A working copy was saved.
+    Edited,
+    /// A version was signed.
+    Signed,
+    /// A study was opened by a person.
+    StudyViewed,
+    /// A list with patient data was queried.
+    ListViewed,
+    /// Images were retrieved.
+    ImagesRetrieved,
+    /// A signed report was opened.
+    ReportViewed,
+    /// A delivery was opened.
+    DeliveryOpened,
+    /// A delivery was attempted.
+    DeliveryAttempted,
+    /// A delivery was escalated.
+    DeliveryEscalated,
+    /// A report was acknowledged.
+    Acknowledged,
+    /// A task was opened.
+    TaskOpened,
+    /// A task was closed.
+    TaskClosed,
+    /// Somebody signed in.
+    SignedIn,
+    /// Somebody failed to sign in.
+    SignInRefused,
+    /// Somebody signed out.
+    SignedOut,
+    /// A centre, person, physician or token was made or changed.
+    DirectoryChanged,
+}
+
+impl Action {
+    /// The word in the audit table.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ImagesStored => "images_stored",
+            Self::ConflictHeld => "conflict_held",
+            Self::StudyCompleted => "study_completed",
+            Self::OrderReceived => "order_received",
+            Self::Drafted => "drafted",
+            Self::ClaimChanged => "claim_changed",
+            Self::Edited => "edited",
+            Self::Signed => "signed",
+            Self::StudyViewed => "study_viewed",
+            Self::ListViewed => "list_viewed",
+            Self::ImagesRetrieved => "images_retrieved",
+            Self::ReportViewed => "report_viewed",
+            Self::DeliveryOpened => "delivery_opened",
+            Self::DeliveryAttempted => "delivery_attempted",
+            Self::DeliveryEscalated => "delivery_escalated",
+            Self::Acknowledged => "acknowledged",
+            Self::TaskOpened => "task_opened",
+            Self::TaskClosed => "task_closed",
+            Self::SignedIn => "signed_in",
+            Self::SignInRefused => "sign_in_refused",
+            Self::SignedOut => "signed_out",
+            Self::DirectoryChanged => "directory_changed",
+        }
+    }
+}

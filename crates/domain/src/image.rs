@@ -1,0 +1,156 @@
+//! One stored DICOM instance, what its header told us, and what happens when it arrives.
+
+use crate::{
+    Timestamp,
+    digest::Sha256Digest,
+    id::CentreId,
+    object::ObjectKey,
+    text::{AccessionNumber, AeTitle, PatientId, PersonName},
+    uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
+};
+
+/// What a header says about the patient and the study. Text is UTF-8, whatever character set the image uses.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StudyAttributes {
+    /// (0010,0020).
+    pub patient_id: Option<PatientId>,
+    /// (0010,0010).
+    pub patient_name: Option<PersonName>,
+    /// (0010,0030).
+    pub patient_birth_date: Option<jiff::civil::Date>,
+    /// (0010,0040), as it stands: `M`, `F`, `O`.
+    pub patient_sex: Option<String>,
+    /// (0008,0020).
+    pub study_date: Option<jiff::civil::Date>,
+    /// (0008,0030), as it stands: `HHMMSS.FFFFFF`.
+    pub study_time: Option<String>,
+    /// (0008,0050).
+    pub accession_number: Option<AccessionNumber>,
+    /// (0020,0010).
+    pub study_id: Option<String>,
+    /// (0008,1030).
+    pub description: Option<String>,
+    /// (0008,0090).
+    pub referring_physician: Option<PersonName>,
+    /// (0008,0080).
+    pub institution: Option<String>,
+    /// (0008,0201), as it stands: `+0100`.
+    pub timezone_offset: Option<String>,
+}
+
+/// What a header says about the series.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SeriesAttributes {
+    /// (0008,0060).
+    pub modality: Option<String>,
+    /// (0020,0011).
+    pub number: Option<i64>,
+    /// (0008,103E).
+    pub description: Option<String>,
+    /// (0018,0015).
+    pub body_part: Option<String>,
+    /// (0018,1030).
+    pub protocol_name: Option<String>,
+    /// (0008,0070) and (0008,1090), joined by a space.
+    pub device: Option<String>,
+}
+
+/// What a header says about the instance, as far as lists, order and geometry need it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct InstanceAttributes {
+    /// (0020,0013).
+    pub number: Option<i64>,
+    /// (0028,0010).
+    pub rows: Option<u32>,
+    /// (0028,0011).
+    pub columns: Option<u32>,
+    /// (0028,0100).
+    pub bits_allocated: Option<u16>,
+    /// (0028,0008); `None` for objects without pixels or with one frame that do not say.
+    pub frames: Option<u32>,
+    /// (0020,0032): x, y, z in mm.
+    pub position: Option<[f64; 3]>,
+    /// (0020,0037): row then column direction cosines.
+    pub orientation: Option<[f64; 6]>,
+    /// Bytes from the start of the stored file to the first byte of the Pixel Data element's tag, or to the end.
+    pub header_bytes: u64,
+}
+
+/// One stored instance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Instance {
+    /// Whose it is.
+    pub centre: CentreId,
+    /// Its study.
+    pub study: StudyInstanceUid,
+    /// Its series.
+    pub series: SeriesInstanceUid,
+    /// (0008,0018).
+    pub sop_instance: SopInstanceUid,
+    /// (0008,0016).
+    pub sop_class: SopClassUid,
+    /// How the data set is encoded, as received.
+    pub transfer_syntax: TransferSyntaxUid,
+    /// Where the bytes rest.
+    pub object: ObjectKey,
+    /// Size of the stored Part 10 file in bytes.
+    pub bytes: u64,
+    /// Digest of the stored Part 10 file.
+    pub file_sha256: Sha256Digest,
+    /// Digest of the data set as received, without file meta: the same object over any path has the same one.
+    pub data_set_sha256: Sha256Digest,
+    /// What lists and geometry need.
+    pub attributes: InstanceAttributes,
+    /// When it was made durable.
+    pub received: Timestamp,
+}
+
+/// An instance whose bytes are durable in storage and which now asks to be known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arrival {
+    /// The instance.
+    pub instance: Instance,
+    /// Its header on patient and study.
+    pub study: StudyAttributes,
+    /// Its header on the series.
+    pub series: SeriesAttributes,
+    /// Which way it came.
+    pub source: Source,
+}
+
+/// Which way an instance came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Over a DICOM association, from this calling AE title.
+    Association(AeTitle),
+    /// Over STOW-RS.
+    Web,
+    /// Found in storage by `telerad rebuild`.
+    Rebuild,
+}
+
+/// What became of an arrival.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArrivalOutcome {
+    /// New, and now known.
+    Stored,
+    /// The same bytes were already known; nothing changed, and the object that was just written is not needed.
+    AlreadyStored {
+        /// Where the bytes that count rest.
+        object: ObjectKey,
+    },
+    /// The same SOP Instance UID is known with other bytes (or in another study). Both are kept, the first one stays current, and
+    /// the conflict is on a list that people see.
+    Conflict,
+}
+
+/// Two contents for one SOP Instance UID.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conflict {
+    /// The content that came second and is not current.
+    pub arrival: Instance,
+    /// Digest of the data set that is current.
+    pub current_data_set_sha256: Sha256Digest,
+    /// The study that the current content belongs to.
+    pub current_study: StudyInstanceUid,
+}

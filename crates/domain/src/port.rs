@@ -1,0 +1,16 @@
+//! The ports: what roles ask of the world. Adapters in `storage`, `broker` and `catalog` answer; fakes in `testkit` do too.
+
+pub mod broker;
+pub mod catalog;
+pub mod clock;
+pub mod drafter;
+pub mod storage;
+
+pub use broker::{Broker, BrokerError, DeadWork, Handed};
+pub use catalog::{Catalog, CatalogError, ChangeError};
+pub use clock::Clock;
+pub use drafter::{DraftError, DraftInput, DraftSeries, Drafter, PriorStudy};
+pub use storage::{Incoming, ObjectReader, Storage, StorageError};
+
+/// The cause below a port's error, whatever the adapter.
+pub type Cause = Box<dyn std::error::Error + Send + Sync + 'static>;

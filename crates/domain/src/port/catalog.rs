@@ -1,0 +1,81 @@
+//! The catalog: what we know. Each method is one transaction; what must follow from a change (audit, outbox, tasks) is written in it.
+//!
+//! The port is cut by subject, in the order of the journey. A method that changes something takes who does it and when.
+
+mod deliveries;
+mod directory;
+mod images;
+mod orders;
+mod readings;
+mod reports;
+mod trail;
+mod work;
+
+pub use deliveries::{Deliveries, DeliveryFilter, Mail, NewDelivery};
+pub use directory::{Directory, DirectoryRefusal};
+pub use images::{Images, StudyFilter, StudyOrder};
+pub use orders::{OrderOutcome, Orders};
+pub use readings::{Readings, WorklistEntry, WorklistFilter};
+pub use reports::{DraftOutcome, EditRefusal, Reports, SignRefusal, SignRequest};
+pub use trail::{TaskFilter, Trail};
+pub use work::{LeasedWork, WorkStore};
+
+use super::Cause;
+
+/// Everything that is known.
+pub trait Catalog:
+    Directory + Orders + Images + WorkStore + Readings + Reports + Deliveries + Trail + Send + Sync + 'static
+{
+}
+
+impl<T> Catalog for T where
+    T: Directory
+        + Orders
+        + Images
+        + WorkStore
+        + Readings
+        + Reports
+        + Deliveries
+        + Trail
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// What went wrong with the catalog itself.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// It is away, busy or full; trying again may help.
+    #[error("the catalog is unavailable while {operation}")]
+    Unavailable {
+        /// What was being done.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// It holds something that this version cannot read, or refused a statement.
+    #[error("the catalog failed while {operation}")]
+    Failed {
+        /// What was being done.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError<R: std::error::Error + 'static> {
+    /// The rules refuse it.
+    #[error(transparent)]
+    Refused(R),
+    /// The catalog could not.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+/// What a plain question or change gives.
+pub type Known<T> = Result<T, CatalogError>;

@@ -1,0 +1,144 @@
+//! Objects: named bytes that are written once, survive a power cut, and are read whole or in part.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::Cause;
+use crate::{digest::Sha256Digest, object::ObjectKey};
+
+/// Most bytes of one piece that a reader gives at a time.
+pub const PIECE_BYTES_MAX: usize = 256 * 1024;
+
+/// An object store.
+#[async_trait]
+pub trait Storage: Send + Sync + 'static {
+    /// Opens a place for bytes that have no name yet. Dropping it leaves nothing visible.
+    ///
+    /// # Errors
+    /// When there is no room or no store.
+    async fn receive(&self) -> Result<Box<dyn Incoming>, StorageError>;
+
+    /// Opens an object, or a range of its bytes (`start..end`, clamped to its size).
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`], or when the store is away.
+    async fn read(&self, key: &ObjectKey, range: Option<Range<u64>>) -> Result<ObjectReader, StorageError>;
+
+    /// The size of an object in bytes; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the store is away.
+    async fn size(&self, key: &ObjectKey) -> Result<Option<u64>, StorageError>;
+
+    /// Removes an object; one that is not there is no error.
+    ///
+    /// # Errors
+    /// When the store is away.
+    async fn remove(&self, key: &ObjectKey) -> Result<(), StorageError>;
+
+    /// Keys in lexical order after `after`, at most `limit`. Names that are not ours are left out.
+    ///
+    /// # Errors
+    /// When the store is away.
+    async fn list(&self, after: Option<&ObjectKey>, limit: usize) -> Result<Vec<ObjectKey>, StorageError>;
+
+    /// Shows that the store answers and can be written; for `/readyz` and `telerad doctor`.
+    ///
+    /// # Errors
+    /// When it does not.
+    async fn check(&self) -> Result<(), StorageError>;
+}
+
+/// Bytes on their way into the store.
+#[async_trait]
+pub trait Incoming: Send {
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// When there is no room or the store is away.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StorageError>;
+
+    /// Gives the bytes their name and returns when they would survive a power cut. `sha256` is the digest of all bytes written; the
+    /// store may check it. When an object of that name and size is already there, that is success (names are content-addressed).
+    ///
+    /// # Errors
+    /// When it cannot be made durable; nothing is visible then.
+    async fn finish(self: Box<Self>, key: &ObjectKey, sha256: Sha256Digest) -> Result<(), StorageError>;
+}
+
+/// An open object.
+pub struct ObjectReader {
+    /// Size of the whole object in bytes, whatever range was asked for.
+    pub object_bytes: u64,
+    /// Its bytes, or those of the range, in pieces of at most [`PIECE_BYTES_MAX`].
+    pub pieces: Box<dyn Pieces>,
+}
+
+/// Pieces of an object, in order.
+#[async_trait]
+pub trait Pieces: Send {
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// When the store breaks off.
+    async fn next(&mut self) -> Result<Option<Bytes>, StorageError>;
+}
+
+impl ObjectReader {
+    /// Reads everything into memory.
+    ///
+    /// # Errors
+    /// When the store breaks off, or there are more than `bytes_max`.
+    pub async fn collect(mut self, bytes_max: usize) -> Result<Vec<u8>, StorageError> {
+        let mut all = Vec::new();
+        while let Some(piece) = self.pieces.next().await? {
+            if all.len() + piece.len() > bytes_max {
+                return Err(StorageError::TooLarge { bytes_max });
+            }
+            all.extend_from_slice(&piece);
+        }
+        Ok(all)
+    }
+}
+
+/// Writes an object that is already in memory and named by its digest.
+///
+/// # Errors
+/// When it cannot be made durable.
+pub async fn store_bytes(storage: &dyn Storage, key: &ObjectKey, bytes: Bytes) -> Result<(), StorageError> {
+    let sha256 = Sha256Digest::of(&bytes);
+    let mut incoming = storage.receive().await?;
+    incoming.write(bytes).await?;
+    incoming.finish(key, sha256).await
+}
+
+/// What went wrong with an object.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// There is no such object.
+    #[error("no object {0}")]
+    NotFound(ObjectKey),
+    /// More bytes than the caller would take.
+    #[error("object is larger than {bytes_max} bytes")]
+    TooLarge {
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The store has no room.
+    #[error("the object store is full")]
+    Full(#[source] Cause),
+    /// The bytes do not have the digest that was promised.
+    #[error("object {0} does not match its digest")]
+    Corrupt(ObjectKey),
+    /// The store is away or refuses for now; trying again may help.
+    #[error("the object store is unavailable while {operation}")]
+    Unavailable {
+        /// What was being done.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+}

@@ -1,0 +1,1 @@
+//! Speak: DICOM data sets. The guard, headers in, frames and pictures out.

@@ -1,0 +1,1 @@
+//! Do: studies come in, over DIMSE and STOW-RS.

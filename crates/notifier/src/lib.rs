@@ -1,0 +1,1 @@
+//! Do: results go out, by mail.

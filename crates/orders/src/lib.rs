@@ -1,0 +1,1 @@
+//! Do: orders come in, over REST and CSV, and meet their studies.

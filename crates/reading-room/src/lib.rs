@@ -1,0 +1,1 @@
+//! Do: a person reads and signs. src/ is the API, web/ the TypeScript UI.

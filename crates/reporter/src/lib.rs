@@ -1,0 +1,1 @@
+//! Do: a draft is written.

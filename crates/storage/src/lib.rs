@@ -1,0 +1,1 @@
+//! Keep: objects, on a filesystem or S3.

@@ -1,0 +1,3 @@
+//! Run: the one executable. Configuration, wiring, every command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Prove: a clock you turn, fakes, conformance suites, synthetic studies, services.

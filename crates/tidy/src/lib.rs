@@ -1,0 +1,1 @@
+//! Prove: the rules a compiler cannot check.
