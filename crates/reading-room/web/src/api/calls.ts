@@ -1,0 +1,54 @@
+/** The calls of the API that change something or are made once; what is polled is read with `usePolled`. */
+
+import { ask, fetched } from "./client";
+import type { Claim, Mail, Person, SectionText, Study, Task, TrailEvent, Version, Worklist } from "./types";
+
+export function studyPath(centre: string, study: string): string {
+  return `/studies/${encodeURIComponent(centre)}/${encodeURIComponent(study)}`;
+}
+
+export const worklistPath = (signed: boolean, text: string): string =>
+  `/worklist?${new URLSearchParams({ signed: String(signed), q: text })}`;
+
+export const whoAmI = (): Promise<Person> => fetched<Person>("/session", { signingIn: true });
+
+export const signIn = (login: string, password: string): Promise<Person> =>
+  fetched<Person>("/session", { method: "POST", body: { login, password }, signingIn: true });
+
+export async function signOut(): Promise<void> {
+  await ask("/session", { method: "DELETE", signingIn: true });
+}
+
+export const worklist = (): Promise<Worklist> => fetched<Worklist>(worklistPath(false, ""));
+
+export const study = (path: string): Promise<Study> => fetched<Study>(path);
+
+export async function changeClaim(path: string, action: "take" | "release" | "take_over"): Promise<Claim | null> {
+  const { claim } = await fetched<{ claim: Claim | null }>(`${path}/claim`, { method: "POST", body: { action } });
+  return claim;
+}
+
+export const saveReport = (
+  path: string,
+  based_on: number,
+  sections: SectionText[],
+): Promise<{ revision: number; at: string }> =>
+  fetched(`${path}/report`, { method: "PUT", body: { based_on, sections } });
+
+export interface Signing {
+  password: string;
+  sections: SectionText[];
+  key_images: number[];
+  after_version: number;
+  image_set: string;
+}
+
+export const sign = (path: string, signing: Signing): Promise<Version> =>
+  fetched<Version>(`${path}/sign`, { method: "POST", body: signing });
+
+export const trail = (path: string): Promise<{ events: TrailEvent[] }> => fetched(`${path}/trail`);
+
+export const closeTask = (id: string, note: string): Promise<Task> =>
+  fetched<Task>(`/tasks/${encodeURIComponent(id)}/close`, { method: "POST", body: { note } });
+
+export const mail = (id: string): Promise<Mail> => fetched<Mail>(`/mailbox/${encodeURIComponent(id)}`);

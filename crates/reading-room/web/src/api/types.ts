@@ -1,0 +1,245 @@
+/** What travels over `/api/v1`. Times are RFC 3339 in UTC, dates `YYYY-MM-DD`. */
+
+export interface Person {
+  id: string;
+  login: string;
+  name: string;
+  credentials: string | null;
+  role: "centre" | "reader" | "admin";
+}
+
+export type Priority = "stat" | "urgent" | "routine";
+
+export interface Patient {
+  name: string | null;
+  id: string | null;
+  birth_date: string | null;
+  sex: string | null;
+}
+
+export interface Evidence {
+  kind: string;
+  at: string;
+  text: string;
+}
+
+export interface Completeness {
+  state: "arriving" | "complete" | "short";
+  decide_at?: string | null;
+  since?: string | null;
+  expected?: number | null;
+  evidence: Evidence[];
+}
+
+export interface Entry {
+  centre: string;
+  centre_name: string;
+  study_uid: string;
+  patient: Patient;
+  accession_number: string | null;
+  description: string | null;
+  study_date: string | null;
+  study_time: string | null;
+  modalities: string[];
+  priority: Priority;
+  first_received: string;
+  last_received: string;
+  series_count: number;
+  instance_count: number;
+  completeness: Completeness;
+  state: "unread" | "claimed" | "signed";
+  reader: { name: string; until: string | null; mine: boolean } | null;
+  draft: "none" | "current" | "stale";
+  signed_at: string | null;
+  signed_version: number | null;
+  new_images_after_signature: boolean;
+  open_tasks: number;
+  conflicts: number;
+  deliveries: { total: number; acknowledged: number };
+}
+
+export interface Worklist {
+  now: string;
+  total: number;
+  entries: Entry[];
+}
+
+export const SECTION_KINDS = [
+  "examination",
+  "indication",
+  "technique",
+  "dose",
+  "comparison",
+  "findings",
+  "impression",
+] as const;
+
+export type SectionKind = (typeof SECTION_KINDS)[number];
+
+export interface SectionText {
+  kind: SectionKind;
+  text: string;
+}
+
+export interface TitledSection extends SectionText {
+  title: string;
+}
+
+export interface Sentence {
+  text: string;
+  origin: { label: string; detail: string | null };
+}
+
+export interface DraftSection {
+  kind: SectionKind;
+  title: string;
+  sentences: Sentence[];
+}
+
+export interface KeyImage {
+  index: number;
+  caption: string;
+  url: string;
+  width: number;
+  height: number;
+}
+
+export interface Draft {
+  author: string;
+  at: string;
+  stale: boolean;
+  sections: DraftSection[];
+  quality: { kind: string; text: string }[];
+  key_images: KeyImage[];
+}
+
+export interface WorkingCopy {
+  revision: number;
+  at: string;
+  by_name: string;
+  mine: boolean;
+  sections: TitledSection[];
+}
+
+export interface ImageSet {
+  digest: string;
+  count: number;
+  generation: number;
+}
+
+export interface Prior {
+  study_uid: string;
+  study_date: string | null;
+  description: string | null;
+  modalities: string[];
+  impression: string | null;
+  signed_at: string | null;
+}
+
+export interface Order {
+  accession_number: string;
+  examination: string | null;
+  reason: string | null;
+  priority: Priority;
+  physician_name: string | null;
+  received: string;
+  matched_by: "accession_number" | "patient_and_date";
+}
+
+export interface Version {
+  number: number;
+  kind: "final" | "addendum";
+  signed_at: string;
+  signer_name: string;
+  credentials: string | null;
+  meaning: string;
+  sections: TitledSection[];
+  key_images: KeyImage[];
+  image_set: string;
+  hash: string;
+  intact: boolean;
+  pdf_url: string;
+}
+
+export interface Transport {
+  state: "waiting" | "accepted" | "failed";
+  next_attempt?: string | null;
+  at?: string | null;
+  detail?: string | null;
+}
+
+export interface Delivery {
+  id: string;
+  centre: string;
+  study_uid: string;
+  patient_name: string | null;
+  version: number;
+  recipient: { kind: "physician" | "centre_contact"; name: string };
+  address: string;
+  created: string;
+  accept_by: string;
+  acknowledge_by: string;
+  transport: Transport;
+  attempts: { at: string; outcome: "accepted" | "deferred" | "refused"; detail: string }[];
+  acknowledged: { by: string; at: string } | null;
+  escalated: string | null;
+}
+
+export interface Task {
+  id: string;
+  centre: string;
+  centre_name: string;
+  study_uid: string | null;
+  kind: "work_failed" | "no_recipient" | "undelivered" | "conflict" | "missing_images" | "images_after_signature";
+  reason: string;
+  next_step: string;
+  opened: string;
+  closed: { by_name: string; at: string; note: string } | null;
+}
+
+export interface Study {
+  entry: Entry;
+  order: Order | null;
+  referring_physician: string | null;
+  image_set: ImageSet;
+  priors: Prior[];
+  draft: Draft | null;
+  working_copy: WorkingCopy | null;
+  versions: Version[];
+  deliveries: Delivery[];
+  tasks: Task[];
+  viewer_url: string;
+}
+
+export interface Claim {
+  by_name: string;
+  mine: boolean;
+  since: string;
+  until: string;
+}
+
+export interface TrailEvent {
+  at: string;
+  actor: string;
+  action: string;
+  detail: string | null;
+}
+
+export interface MailHead {
+  id: string;
+  to: string;
+  at: string;
+  subject: string;
+}
+
+export interface Mail extends MailHead {
+  from: string;
+  message_id: string;
+  text: string;
+  html: string | null;
+}
+
+export interface Mailbox {
+  sending: boolean;
+  mails: MailHead[];
+}

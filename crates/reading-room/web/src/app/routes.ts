@@ -1,0 +1,31 @@
+/** Addresses of the pages. */
+
+export type Route =
+  | { page: "worklist" }
+  | { page: "read"; centre: string; study: string }
+  | { page: "deliveries" }
+  | { page: "tasks" }
+  | { page: "mailbox"; mail: string | null }
+  | { page: "unknown" };
+
+export function parseRoute(path: string): Route {
+  const [first = "", second, third, ...more] = path.split("/").filter(Boolean).map(decoded);
+  if (more.length > 0) return { page: "unknown" };
+  if (first === "") return { page: "worklist" };
+  if (first === "read" && second && third) return { page: "read", centre: second, study: third };
+  if (first === "mailbox" && !third) return { page: "mailbox", mail: second ?? null };
+  if (second !== undefined) return { page: "unknown" };
+  if (first === "deliveries" || first === "tasks") return { page: first };
+  return { page: "unknown" };
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+export const readingPath = (centre: string, study: string): string =>
+  `/read/${encodeURIComponent(centre)}/${encodeURIComponent(study)}`;

@@ -1,0 +1,138 @@
+/** Everything one does in the reading view, in one place: claim, text, images on screen, signing, going on. */
+
+import { useEffect, useState } from "react";
+import { worklist } from "../api/calls";
+import { asApiError } from "../api/client";
+import type { ImageSet, SectionKind, Study } from "../api/types";
+import { readingPath } from "../app/routes";
+import { navigate } from "../app/router";
+import { closeEditor } from "../report/editors";
+import { draftTexts, sameTexts } from "../report/merge";
+import { SECTION_NAMES } from "../words/names";
+import { useClaim, type ClaimHandle } from "./useClaim";
+import { useReport, type ReportHandle } from "./useReport";
+
+const HINT_MS = 5_000;
+
+export interface Reading {
+  claim: ClaimHandle;
+  report: ReportHandle;
+  images: { onScreen: ImageSet; round: number };
+  keyImages: { selected: number[]; toggle: (index: number) => void };
+  dialog: "sign" | "take_over" | null;
+  newDraft: boolean;
+  /** A short word on what just happened or is missing. */
+  hint: string | null;
+  show: (dialog: "sign" | "take_over" | null) => void;
+  tell: (hint: string | null) => void;
+  write: (kind: SectionKind, text: string) => void;
+  askToSign: () => void;
+  insertDraft: () => void;
+  reloadImages: () => void;
+  signed: () => Promise<void>;
+  release: () => Promise<void>;
+  next: () => Promise<void>;
+}
+
+export function useReading(path: string, study: Study, refresh: () => Promise<void>): Reading {
+  const claim = useClaim(path, study.entry, refresh);
+  const report = useReport(path, study, claim.mine, claim.automatic);
+  const images = useImagesOnScreen(study.image_set, refresh);
+  const [dialog, show] = useState<"sign" | "take_over" | null>(null);
+  const [hint, tell] = useState<string | null>(null);
+  const keyImages = useKeyImages(study);
+  useEffect(() => {
+    if (hint === null) return;
+    const timer = setTimeout(() => tell(null), HINT_MS);
+    return () => clearTimeout(timer);
+  }, [hint]);
+
+  const askToSign = () => {
+    if (!claim.mine) return;
+    claim.keep();
+    if (report.texts.impression.trim() !== "") return show("sign");
+    tell("Write an impression first.");
+    focusSection("impression");
+  };
+
+  return {
+    claim,
+    report,
+    images,
+    keyImages,
+    dialog,
+    newDraft: claim.mine && hasNewDraft(study, report),
+    hint,
+    show,
+    tell,
+    write: (kind, text) => {
+      tell(null);
+      report.write(kind, text);
+    },
+    askToSign,
+    insertDraft: () => {
+      const kept = report.insertDraft().map((kind) => SECTION_NAMES[kind]);
+      tell(kept.length > 0 ? `Your own words were kept in ${kept.join(", ")}.` : "The draft is in the text.");
+    },
+    reloadImages: () => {
+      show(null);
+      void images.reload();
+    },
+    signed: async () => {
+      closeEditor(report.editor);
+      await refresh();
+      show(null);
+    },
+    release: async () => {
+      if (!(await report.editor.flush())) return tell("The text is not saved yet, so the study stays yours.");
+      if (await claim.release()) navigate("/", { notice: "The study was given back; what you wrote is kept with it." });
+    },
+    next: () => openNext(study, tell),
+  };
+}
+
+/** The images that were the newest when the viewer was loaded: what a signature is about. */
+function useImagesOnScreen(newest: ImageSet, refresh: () => Promise<void>) {
+  const [shown, setShown] = useState<{ images: ImageSet | null; round: number }>({ images: newest, round: 0 });
+  useEffect(() => {
+    if (shown.images === null) setShown({ ...shown, images: newest });
+  }, [shown, newest]);
+  const reload = async () => {
+    await refresh();
+    setShown(({ round }) => ({ images: null, round: round + 1 }));
+  };
+  return { onScreen: shown.images ?? newest, round: shown.round, reload };
+}
+
+function hasNewDraft({ draft, versions }: Study, { state }: ReportHandle): boolean {
+  if (!draft || draft.stale || versions.length > 0 || !state.inserted) return false;
+  return !sameTexts(draftTexts(draft), state.inserted);
+}
+
+export function focusSection(kind: string): void {
+  document.getElementById(`section-${kind}`)?.focus();
+}
+
+/** The draft's pictures are all in the report unless taken out; an addendum starts without. */
+function useKeyImages({ draft, versions }: Study): Reading["keyImages"] {
+  const after = versions.length;
+  const [toggled, setToggled] = useState<{ after: number; indexes: number[] }>({ after, indexes: [] });
+  const own = toggled.after === after ? toggled.indexes : [];
+  const indexes = draft?.key_images.map(({ index }) => index) ?? [];
+  return {
+    selected: indexes.filter((index) => own.includes(index) === after > 0),
+    toggle: (index) =>
+      setToggled({ after, indexes: own.includes(index) ? own.filter((other) => other !== index) : [...own, index] }),
+  };
+}
+
+async function openNext(study: Study, tell: (hint: string) => void): Promise<void> {
+  try {
+    const { entries } = await worklist();
+    const next = entries.find(({ state, study_uid }) => state === "unread" && study_uid !== study.entry.study_uid);
+    if (next) navigate(readingPath(next.centre, next.study_uid), { start: true });
+    else navigate("/", { notice: "Nothing else is waiting." });
+  } catch (thrown) {
+    tell(asApiError(thrown).message);
+  }
+}
