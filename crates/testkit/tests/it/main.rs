@@ -1,0 +1,4 @@
+//! The test tools, tested.
+
+mod private_broker;
+mod with_services;
