@@ -1,0 +1,245 @@
+//! Studies, series and instances: the part of the port, completeness, and reading back.
+
+mod arrivals;
+mod filter;
+pub(crate) mod row;
+
+use async_trait::async_trait;
+use domain::{
+    Timestamp,
+    audit::Action,
+    digest::ImageSetDigest,
+    id::CentreId,
+    image::{Arrival, ArrivalOutcome, Conflict, Instance},
+    port::catalog::{Images, Known, StudyFilter},
+    study::{Belief, Evidence, ImageSet, Series, Study, StudyKey},
+    task::{NewTask, TaskKind},
+    uid::{SeriesInstanceUid, SopInstanceUid},
+};
+use sqlx::{AnyConnection, any::AnyRow};
+
+pub(crate) use arrivals::resolve_conflicts;
+
+use crate::{
+    SqlCatalog,
+    database::{Change, read, snapshot, transact},
+    error::Problem,
+    outbox,
+    sql::{Columns as _, Sql, kept},
+    trail::{CATALOG, audit_study, open_task},
+    wire::WireInstance,
+};
+
+/// The digest of a study's images, with what its row says.
+pub(crate) async fn image_set_of(connection: &mut AnyConnection, study: &Study) -> Result<ImageSet, Problem> {
+    let rows =
+        Sql::new("SELECT sop_instance, data_set_sha256 FROM instance WHERE centre = $1 AND study = $2")
+            .bind(&study.key.centre)
+            .bind(&study.key.uid)
+            .all(connection)
+            .await?;
+    let read = |row: &AnyRow| {
+        let uid = row.parsed("sop_instance", |text| SopInstanceUid::parse(text).ok())?;
+        Ok((uid, row.digest("data_set_sha256")?))
+    };
+    let images = rows.iter().map(read).collect::<Result<Vec<_>, Problem>>()?;
+    let count = u32::try_from(images.len()).unwrap_or(u32::MAX);
+    Ok(ImageSet { generation: study.generation, digest: ImageSetDigest::of(images), count })
+}
+
+async fn image_set(connection: &mut AnyConnection, key: &StudyKey) -> Result<Option<ImageSet>, Problem> {
+    let Some(row) = row::load(connection, key).await? else { return Ok(None) };
+    image_set_of(connection, &row.study).await.map(Some)
+}
+
+async fn sender_said(change: &mut Change, key: &StudyKey, evidence: &Evidence) -> Result<(), Problem> {
+    let Some(row::StudyRow { mut study, .. }) = row::lock(change, key).await? else { return Ok(()) };
+    let at = evidence.at();
+    let before = study.completeness.belief;
+    study.completeness = study.completeness.clone().sender_said(evidence.clone(), study.instance_count);
+    row::write_completeness(change, &study).await?;
+    match (before, study.completeness.belief) {
+        (_, Belief::Arriving { decide_at }) if decide_at <= at => {
+            outbox::study_stored(change, key, study.priority, at).await
+        }
+        (Belief::Short { .. }, Belief::Complete { .. }) => {
+            audit_study(change, &CATALOG, Action::StudyCompleted, key, &belief_detail(&study), at).await?;
+            outbox::study_stored(change, key, study.priority, at).await
+        }
+        (_, Belief::Arriving { .. } | Belief::Complete { .. } | Belief::Short { .. }) => Ok(()),
+    }
+}
+
+fn belief_detail(study: &Study) -> String {
+    let here = study.instance_count;
+    match study.completeness.belief {
+        Belief::Arriving { .. } => format!("{here} instances, more may come"),
+        Belief::Complete { .. } => format!("{here} instances, taken as complete"),
+        Belief::Short { expected, .. } => {
+            format!("{here} instances, the sender said {expected}; waiting is over")
+        }
+    }
+}
+
+async fn decide(change: &mut Change, key: &StudyKey, now: Timestamp) -> Result<Option<Study>, Problem> {
+    let Some(row::StudyRow { mut study, .. }) = row::lock(change, key).await? else { return Ok(None) };
+    let decided = study.completeness.clone().decide(now, study.instance_count, study.last_received);
+    let Some(completeness) = decided else { return Ok(Some(study)) };
+    study.completeness = completeness;
+    row::write_completeness(change, &study).await?;
+    audit_study(change, &CATALOG, Action::StudyCompleted, key, &belief_detail(&study), now).await?;
+    match study.completeness.belief {
+        Belief::Arriving { .. } | Belief::Complete { .. } => {}
+        Belief::Short { expected, .. } => {
+            let task = missing_images(&study, expected);
+            open_task(change, &task, now).await?;
+        }
+    }
+    Ok(Some(study))
+}
+
+fn missing_images(study: &Study, expected: u32) -> NewTask {
+    NewTask {
+        centre: study.key.centre.clone(),
+        study: Some(study.key.uid.clone()),
+        kind: TaskKind::MissingImages,
+        subject: study.key.uid.to_string(),
+        reason: format!("The sender said {expected} images, {} came.", study.instance_count),
+        next_step: "Ask the centre to send the study again; what is here already is recognised.".to_owned(),
+    }
+}
+
+async fn series(connection: &mut AnyConnection, study: &StudyKey) -> Result<Vec<Series>, Problem> {
+    let sql = Sql::new("SELECT * FROM series WHERE centre = $1 AND study = $2")
+        .bind(&study.centre)
+        .bind(&study.uid);
+    let rows = sql.all(connection).await?;
+    let mut series = rows.iter().map(row::read_series).collect::<Result<Vec<_>, _>>()?;
+    series.sort_by(|a, b| {
+        (a.attributes.number.is_none(), a.attributes.number, &a.uid).cmp(&(
+            b.attributes.number.is_none(),
+            b.attributes.number,
+            &b.uid,
+        ))
+    });
+    Ok(series)
+}
+
+async fn instances(
+    connection: &mut AnyConnection,
+    study: &StudyKey,
+    series: Option<&SeriesInstanceUid>,
+) -> Result<Vec<Instance>, Problem> {
+    let mut sql = Sql::new("SELECT * FROM instance WHERE centre = $1 AND study = $2")
+        .bind(&study.centre)
+        .bind(&study.uid);
+    if let Some(series) = series {
+        sql.push(" AND series = ").value(series);
+    }
+    let rows = sql.all(connection).await?;
+    let mut instances = rows.iter().map(row::read_instance).collect::<Result<Vec<_>, _>>()?;
+    instances.sort_by(|a, b| {
+        (&a.series, a.attributes.number.is_none(), a.attributes.number, &a.sop_instance).cmp(&(
+            &b.series,
+            b.attributes.number.is_none(),
+            b.attributes.number,
+            &b.sop_instance,
+        ))
+    });
+    Ok(instances)
+}
+
+async fn some_instances(connection: &mut AnyConnection, sql: Sql) -> Result<Vec<Instance>, Problem> {
+    sql.all(connection).await?.iter().map(row::read_instance).collect()
+}
+
+fn instances_after_sql(after: Option<(&CentreId, &SopInstanceUid)>, limit: u32) -> Sql {
+    let mut sql = Sql::new("SELECT * FROM instance");
+    if let Some((centre, uid)) = after {
+        sql.push(" WHERE (centre, sop_instance) > (").value(centre).push(", ").value(uid).push(")");
+    }
+    sql.push(" ORDER BY centre, sop_instance LIMIT ").value(limit);
+    sql
+}
+
+async fn conflicts(connection: &mut AnyConnection, study: &StudyKey) -> Result<Vec<Conflict>, Problem> {
+    let rows = Sql::new(
+        "SELECT arrival, current_study, current_data_set_sha256 FROM conflict
+         WHERE centre = $1 AND (study = $2 OR current_study = $2) AND resolved_at IS NULL
+         ORDER BY sop_instance, held_at, study, data_set_sha256",
+    )
+    .bind(&study.centre)
+    .bind(&study.uid)
+    .all(connection)
+    .await?;
+    let read = |row: &AnyRow| {
+        let arrival = row.json::<WireInstance>("arrival")?.read();
+        Ok(Conflict {
+            arrival: arrival.ok_or(Problem::Unreadable { column: "arrival" })?,
+            current_data_set_sha256: row.digest("current_data_set_sha256")?,
+            current_study: row.study_uid("current_study")?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+#[async_trait]
+impl Images for SqlCatalog {
+    async fn record_arrivals(&self, arrivals: &[Arrival], at: Timestamp) -> Known<Vec<ArrivalOutcome>> {
+        if arrivals.is_empty() {
+            return Ok(Vec::new());
+        }
+        transact!(self, "recording arrivals", |change| arrivals::record(change, arrivals, kept(at)))
+    }
+
+    async fn sender_said(&self, study: &StudyKey, evidence: &Evidence) -> Known<()> {
+        transact!(self, "noting what the sender said", |change| sender_said(change, study, evidence))
+    }
+
+    async fn decide_completeness(&self, study: &StudyKey, now: Timestamp) -> Known<Option<Study>> {
+        transact!(self, "deciding on completeness", |change| decide(change, study, kept(now)))
+    }
+
+    async fn study(&self, key: &StudyKey) -> Known<Option<Study>> {
+        let row = read!(self, "looking up a study", |connection| row::load(connection, key));
+        Ok(row?.map(|row| row.study))
+    }
+
+    async fn studies(&self, filter: &StudyFilter) -> Known<Vec<Study>> {
+        let dialect = self.dialect();
+        read!(self, "searching studies", |connection| filter::studies(connection, dialect, filter))
+    }
+
+    async fn series(&self, study: &StudyKey) -> Known<Vec<Series>> {
+        read!(self, "listing series", |connection| series(connection, study))
+    }
+
+    async fn instances(&self, study: &StudyKey, series: Option<&SeriesInstanceUid>) -> Known<Vec<Instance>> {
+        read!(self, "listing instances", |connection| instances(connection, study, series))
+    }
+
+    async fn instance(&self, centre: &CentreId, sop_instance: &SopInstanceUid) -> Known<Option<Instance>> {
+        let sql = Sql::new("SELECT * FROM instance WHERE centre = $1 AND sop_instance = $2")
+            .bind(centre)
+            .bind(sop_instance);
+        let found = read!(self, "looking up an instance", |connection| some_instances(connection, sql));
+        Ok(found?.into_iter().next())
+    }
+
+    async fn image_set(&self, study: &StudyKey) -> Known<Option<ImageSet>> {
+        snapshot!(self, "digesting the images of a study", |connection| image_set(connection, study))
+    }
+
+    async fn conflicts(&self, study: &StudyKey) -> Known<Vec<Conflict>> {
+        read!(self, "listing conflicts", |connection| conflicts(connection, study))
+    }
+
+    async fn instances_after(
+        &self,
+        after: Option<(&CentreId, &SopInstanceUid)>,
+        limit: u32,
+    ) -> Known<Vec<Instance>> {
+        let sql = instances_after_sql(after, limit);
+        read!(self, "walking through instances", |connection| some_instances(connection, sql))
+    }
+}

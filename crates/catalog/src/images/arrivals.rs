@@ -1,0 +1,415 @@
+//! Making arrivals known: the hot path. A batch costs a fixed number of statements per study and one more per
+//! [`INSTANCES_PER_STATEMENT`] instances; nothing is ever counted over stored instances.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use domain::{
+    Duration, Timestamp,
+    audit::{Action, Actor},
+    digest::Sha256Digest,
+    id::CentreId,
+    image::{Arrival, ArrivalOutcome, Source},
+    object::ObjectKey,
+    order::StudyClues,
+    study::{Belief, Completeness, Study, StudyKey},
+    task::{NewTask, TaskKind},
+    uid::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid},
+    work::Lane,
+};
+
+use super::row;
+use crate::{
+    database::Change,
+    error::Problem,
+    orders, outbox,
+    sql::{Columns as _, Sql, json, kept},
+    trail::{CATALOG, audit_study, open_task},
+    wire::WireInstance,
+};
+
+/// Rows of one INSERT: 50 instances have 950 values, far below every limit, and more rows gain little.
+const INSTANCES_PER_STATEMENT: usize = 50;
+
+/// What is known of an instance that was there before.
+struct Current {
+    study: StudyInstanceUid,
+    data_set: Sha256Digest,
+    object: ObjectKey,
+}
+
+/// How many arrivals of a study became what.
+#[derive(Default)]
+struct Tally {
+    stored: u32,
+    already: u32,
+    held: u32,
+}
+
+/// Makes arrivals known. Studies are taken in the order of their names, so that two batches never wait for each other in a circle.
+pub(crate) async fn record(
+    change: &mut Change,
+    arrivals: &[Arrival],
+    at: Timestamp,
+) -> Result<Vec<ArrivalOutcome>, Problem> {
+    let mut studies: BTreeMap<StudyKey, Vec<usize>> = BTreeMap::new();
+    for (place, arrival) in arrivals.iter().enumerate() {
+        let instance = &arrival.instance;
+        let key = StudyKey { centre: instance.centre.clone(), uid: instance.study.clone() };
+        studies.entry(key).or_default().push(place);
+    }
+    let mut quiet_periods: HashMap<CentreId, Duration> = HashMap::new();
+    let mut outcomes = vec![ArrivalOutcome::Stored; arrivals.len()];
+    for (key, places) in studies {
+        let quiet = match quiet_periods.get(&key.centre) {
+            Some(quiet) => *quiet,
+            None => {
+                let quiet = quiet_period(change, &key.centre).await?;
+                quiet_periods.insert(key.centre.clone(), quiet);
+                quiet
+            }
+        };
+        let of_study: Vec<&Arrival> = places.iter().map(|place| &arrivals[*place]).collect();
+        let became = record_study(change, &key, &of_study, quiet, at).await?;
+        for (place, outcome) in places.into_iter().zip(became) {
+            outcomes[place] = outcome;
+        }
+    }
+    Ok(outcomes)
+}
+
+/// How long a study of a centre must be quiet.
+pub(crate) async fn quiet_period(change: &mut Change, centre: &CentreId) -> Result<Duration, Problem> {
+    let row = Sql::new("SELECT quiet_period FROM centre WHERE id = $1").bind(centre).first(change).await?;
+    row.ok_or(Problem::Missing("centre"))?.duration("quiet_period")
+}
+
+/// Records the arrivals of one study, in their order.
+async fn record_study(
+    change: &mut Change,
+    key: &StudyKey,
+    arrivals: &[&Arrival],
+    quiet: Duration,
+    at: Timestamp,
+) -> Result<Vec<ArrivalOutcome>, Problem> {
+    let (mut row, is_new) = study_for(change, key, arrivals[0], quiet, at).await?;
+    let fresh = insert_instances(change, arrivals).await?;
+    let current = current_contents(change, &key.centre, arrivals, &fresh).await?;
+    let mut tally = Tally::default();
+    let mut outcomes = Vec::with_capacity(arrivals.len());
+    for (place, arrival) in arrivals.iter().enumerate() {
+        if fresh.contains(&place) {
+            tally.stored += 1;
+            outcomes.push(ArrivalOutcome::Stored);
+            continue;
+        }
+        let known = current.get(&arrival.instance.sop_instance).ok_or(Problem::Missing("instance"))?;
+        if known.data_set == arrival.instance.data_set_sha256 && known.study == key.uid {
+            tally.already += 1;
+            outcomes.push(ArrivalOutcome::AlreadyStored { object: known.object.clone() });
+        } else {
+            tally.held += 1;
+            hold(change, arrival, known, at).await?;
+            outcomes.push(ArrivalOutcome::Conflict);
+        }
+    }
+    if tally.stored > 0 {
+        let stored: Vec<&Arrival> = fresh.iter().map(|place| arrivals[*place]).collect();
+        count(change, &mut row.study, &stored).await?;
+        row.study.completeness = if is_new {
+            Completeness::arriving(at, quiet)
+        } else {
+            row.study.completeness.clone().image_came(at, quiet)
+        };
+        row::write_counts(change, &row.study).await?;
+        follow_up(change, &row, &stored[0].source, &tally, at).await?;
+    } else if is_new {
+        // Every image of it is held as a conflict of another study: nothing to show under this name.
+        forget(change, &row.study).await?;
+    }
+    Ok(outcomes)
+}
+
+/// The study's row, locked; made from its first arrival when there is none, with the order that it answers.
+async fn study_for(
+    change: &mut Change,
+    key: &StudyKey,
+    first: &Arrival,
+    quiet: Duration,
+    at: Timestamp,
+) -> Result<(row::StudyRow, bool), Problem> {
+    if let Some(row) = row::lock(change, key).await? {
+        return Ok((row, false));
+    }
+    orders::lock_centre(change, &key.centre).await?;
+    let clues = StudyClues {
+        accession_number: first.study.accession_number.clone(),
+        patient_id: first.study.patient_id.clone(),
+        study_date: first.study.study_date,
+    };
+    let order = orders::choose_for(change, &key.centre, &clues).await?;
+    let study = Study {
+        key: key.clone(),
+        attributes: first.study.clone(),
+        modalities: Vec::new(),
+        series_count: 0,
+        instance_count: 0,
+        bytes: 0,
+        generation: 0,
+        first_received: kept(first.instance.received),
+        last_received: kept(first.instance.received),
+        completeness: Completeness::arriving(at, quiet),
+        order: order.as_ref().map(|(order, found)| (order.id, *found)),
+        priority: order.as_ref().map_or(Lane::Routine, |(order, _)| order.request.priority),
+        conflict_count: 0,
+    };
+    let is_new = row::insert(change, &study).await?;
+    if let Some((order, _)) = order.filter(|_| is_new) {
+        orders::link(change, &order, Some(&key.uid)).await?;
+    }
+    let row =
+        row::lock(change, key).await?.ok_or_else(|| Problem::lost("the study was removed meanwhile"))?;
+    Ok((row, is_new))
+}
+
+/// Removes a study that was made a moment ago in this transaction and got no image.
+async fn forget(change: &mut Change, study: &Study) -> Result<(), Problem> {
+    if let Some((order, _)) = study.order {
+        orders::unlink(change, &study.key.centre, order).await?;
+    }
+    Sql::new("DELETE FROM study WHERE centre = $1 AND study = $2")
+        .bind(&study.key.centre)
+        .bind(&study.key.uid)
+        .execute(change)
+        .await?;
+    Ok(())
+}
+
+/// Writes the instances that are new and gives their places, in order. Of two of one batch the first one is written.
+async fn insert_instances(change: &mut Change, arrivals: &[&Arrival]) -> Result<BTreeSet<usize>, Problem> {
+    let mut firsts: HashMap<&SopInstanceUid, usize> = HashMap::new();
+    for (place, arrival) in arrivals.iter().enumerate() {
+        firsts.entry(&arrival.instance.sop_instance).or_insert(place);
+    }
+    let mut places: Vec<usize> = firsts.values().copied().collect();
+    places.sort_unstable();
+    let mut fresh = BTreeSet::new();
+    for chunk in places.chunks(INSTANCES_PER_STATEMENT) {
+        let mut sql = Sql::new("INSERT INTO instance (");
+        sql.push(row::INSTANCE_COLUMNS).push(") VALUES ");
+        for (n, place) in chunk.iter().enumerate() {
+            if n > 0 {
+                sql.push(", ");
+            }
+            let instance = &arrivals[*place].instance;
+            row::instance_values(&mut sql, instance, instance.received);
+        }
+        sql.push(" ON CONFLICT (centre, sop_instance) DO NOTHING RETURNING sop_instance");
+        for row in sql.all(change).await? {
+            let uid = row.parsed("sop_instance", |text| SopInstanceUid::parse(text).ok())?;
+            fresh.extend(firsts.get(&uid));
+        }
+    }
+    Ok(fresh)
+}
+
+/// What is known of the instances that were not new.
+async fn current_contents(
+    change: &mut Change,
+    centre: &CentreId,
+    arrivals: &[&Arrival],
+    fresh: &BTreeSet<usize>,
+) -> Result<HashMap<SopInstanceUid, Current>, Problem> {
+    let known: HashSet<&SopInstanceUid> = (0..arrivals.len())
+        .filter(|place| !fresh.contains(place))
+        .map(|place| &arrivals[place].instance.sop_instance)
+        .collect();
+    let known: Vec<&SopInstanceUid> = known.into_iter().collect();
+    let mut contents = HashMap::new();
+    for chunk in known.chunks(INSTANCES_PER_STATEMENT) {
+        let mut sql =
+            Sql::new("SELECT sop_instance, study, data_set_sha256, object FROM instance WHERE centre = ");
+        sql.value(centre).push(" AND sop_instance IN ").list(chunk.iter().copied());
+        for row in sql.all(change).await? {
+            let uid = row.parsed("sop_instance", |text| SopInstanceUid::parse(text).ok())?;
+            let current = Current {
+                study: row.study_uid("study")?,
+                data_set: row.digest("data_set_sha256")?,
+                object: row.parsed("object", ObjectKey::parse)?,
+            };
+            contents.insert(uid, current);
+        }
+    }
+    Ok(contents)
+}
+
+/// Adds what was stored to the rows of its series and to the study in memory.
+async fn count(change: &mut Change, study: &mut Study, stored: &[&Arrival]) -> Result<(), Problem> {
+    let mut by_series: BTreeMap<&SeriesInstanceUid, (&Arrival, u32)> = BTreeMap::new();
+    for arrival in stored {
+        by_series.entry(&arrival.instance.series).or_insert((arrival, 0)).1 += 1;
+        let received = kept(arrival.instance.received);
+        study.first_received = study.first_received.min(received);
+        study.last_received = study.last_received.max(received);
+        study.bytes = study.bytes.saturating_add(arrival.instance.bytes);
+        study.instance_count = study.instance_count.saturating_add(1);
+        study.generation += 1;
+    }
+    for (series, (first, added)) in by_series {
+        let attributes = &first.series;
+        let row = Sql::new(
+            "INSERT INTO series (centre, study, series, modality, number, description, body_part, protocol_name,
+                 device, instance_count)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             ON CONFLICT (centre, study, series)
+                 DO UPDATE SET instance_count = series.instance_count + excluded.instance_count
+             RETURNING instance_count",
+        )
+        .bind(&study.key.centre)
+        .bind(&study.key.uid)
+        .bind(series)
+        .bind(&attributes.modality)
+        .bind(attributes.number)
+        .bind(&attributes.description)
+        .bind(&attributes.body_part)
+        .bind(&attributes.protocol_name)
+        .bind(&attributes.device)
+        .bind(added)
+        .first(change)
+        .await?
+        .ok_or(Problem::Missing("series"))?;
+        if row.number::<u32>("instance_count")? == added {
+            study.series_count = study.series_count.saturating_add(1);
+            add_modality(&mut study.modalities, attributes.modality.as_deref());
+        }
+    }
+    Ok(())
+}
+
+fn add_modality(modalities: &mut Vec<String>, modality: Option<&str>) {
+    let Some(modality) = modality.filter(|modality| !modality.is_empty()) else { return };
+    if let Err(place) = modalities.binary_search_by(|known| known.as_str().cmp(modality)) {
+        modalities.insert(place, modality.to_owned());
+    }
+}
+
+/// Writes what follows from new images: audit, the outbox row, and a task when the report is signed already.
+async fn follow_up(
+    change: &mut Change,
+    row: &row::StudyRow,
+    source: &Source,
+    tally: &Tally,
+    at: Timestamp,
+) -> Result<(), Problem> {
+    let study = &row.study;
+    let actor = match source {
+        Source::Association(ae) => Actor::Peer(ae.clone()),
+        Source::Web => Actor::Role("intake"),
+        Source::Rebuild => Actor::Operator,
+    };
+    let Tally { stored, already, held } = tally;
+    let detail = format!("{stored} stored, {already} known already, {held} held as conflicts");
+    audit_study(change, &actor, Action::ImagesStored, &study.key, &detail, at).await?;
+    let due = match study.completeness.belief {
+        Belief::Arriving { decide_at } => decide_at,
+        Belief::Complete { .. } | Belief::Short { .. } => at,
+    };
+    outbox::study_stored(change, &study.key, study.priority, due).await?;
+    if row.signed_version() == 0 {
+        return Ok(());
+    }
+    let task = NewTask {
+        centre: study.key.centre.clone(),
+        study: Some(study.key.uid.clone()),
+        kind: TaskKind::ImagesAfterSignature,
+        subject: study.key.uid.to_string(),
+        reason: "Images came after the report was signed.".to_owned(),
+        next_step: "Look at the new images and sign an addendum if they change the report.".to_owned(),
+    };
+    open_task(change, &task, at).await?;
+    Ok(())
+}
+
+/// Holds a content that came second, once: row, count, task, audit.
+async fn hold(
+    change: &mut Change,
+    arrival: &Arrival,
+    current: &Current,
+    at: Timestamp,
+) -> Result<(), Problem> {
+    let instance = &arrival.instance;
+    let held = Sql::new(
+        "INSERT INTO conflict (centre, sop_instance, study, data_set_sha256, arrival, current_study,
+             current_data_set_sha256, held_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         ON CONFLICT (centre, sop_instance, study, data_set_sha256) DO NOTHING",
+    )
+    .bind(&instance.centre)
+    .bind(&instance.sop_instance)
+    .bind(&instance.study)
+    .bind(instance.data_set_sha256)
+    .bind(json(&WireInstance::new(instance)))
+    .bind(&current.study)
+    .bind(current.data_set)
+    .bind(at)
+    .execute(change)
+    .await?;
+    if held == 0 {
+        return Ok(());
+    }
+    add_to_conflict_counts(change, &instance.centre, [&instance.study, &current.study], 1).await?;
+    let same_study = instance.study == current.study;
+    let reason = if same_study {
+        "An image came again under the same identifier with other contents."
+    } else {
+        "An image came under an identifier that another study uses already."
+    };
+    let task = NewTask {
+        centre: instance.centre.clone(),
+        study: Some(current.study.clone()),
+        kind: TaskKind::Conflict,
+        subject: instance.sop_instance.to_string(),
+        reason: reason.to_owned(),
+        next_step:
+            "Ask the sender which one is right. The first one stays in use; the second one is kept aside."
+                .to_owned(),
+    };
+    open_task(change, &task, at).await?;
+    let key = StudyKey { centre: instance.centre.clone(), uid: current.study.clone() };
+    let detail = if same_study { "other contents" } else { "another study" };
+    audit_study(change, &CATALOG, Action::ConflictHeld, &key, detail, at).await
+}
+
+/// Adds to the conflict counts of the two studies that a conflict touches, which may be one.
+async fn add_to_conflict_counts(
+    change: &mut Change,
+    centre: &CentreId,
+    studies: [&StudyInstanceUid; 2],
+    by: i64,
+) -> Result<(), Problem> {
+    let mut sql = Sql::new("UPDATE study SET conflict_count = conflict_count + ");
+    sql.value(by).push(" WHERE centre = ").value(centre).push(" AND study IN ").list(studies);
+    sql.execute(change).await.map(drop)
+}
+
+/// Takes the conflicts of an instance as resolved.
+pub(crate) async fn resolve_conflicts(
+    change: &mut Change,
+    centre: &CentreId,
+    sop_instance: &str,
+    at: Timestamp,
+) -> Result<(), Problem> {
+    let resolved = Sql::new(
+        "UPDATE conflict SET resolved_at = $3 WHERE centre = $1 AND sop_instance = $2 AND resolved_at IS NULL
+         RETURNING study, current_study",
+    )
+    .bind(centre)
+    .bind(sop_instance)
+    .bind(at)
+    .all(change)
+    .await?;
+    for row in resolved {
+        let studies = [&row.study_uid("study")?, &row.study_uid("current_study")?];
+        add_to_conflict_counts(change, centre, studies, -1).await?;
+    }
+    Ok(())
+}
