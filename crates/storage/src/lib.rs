@@ -1,1 +1,12 @@
 //! Keep: objects, on a filesystem or S3.
+//!
+//! Two adapters of [`domain::port::Storage`] and the settings that choose between them. Not here: what an object means, and who may
+//! see it.
+
+mod config;
+mod file;
+mod s3;
+
+pub use config::{FileConfig, OpenError, Secret, StorageConfig, open};
+pub use file::{FileStorage, OpenFileError};
+pub use s3::{Checksums, ConnectError, OBJECT_BYTES_MAX, S3Config, S3Storage};

@@ -1,0 +1,104 @@
+//! The settings of the object store.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use domain::port::Storage;
+use serde::Deserialize;
+
+use crate::{
+    file::{FileStorage, OpenFileError},
+    s3::{ConnectError, S3Config, S3Storage},
+};
+
+/// Which object store, chosen by the key `kind`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum StorageConfig {
+    /// A folder.
+    Filesystem(FileConfig),
+    /// An S3 bucket.
+    S3(S3Config),
+}
+
+/// Settings of [`FileStorage`].
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileConfig {
+    /// The folder; made when it is not there.
+    pub dir: PathBuf,
+}
+
+/// Text that must not be seen in logs: `Debug` hides it.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps text.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for whoever must present it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder cannot be used.
+    #[error("the folder of the object store cannot be used")]
+    File(#[from] OpenFileError),
+    /// The bucket's settings cannot be used.
+    #[error("the settings of the bucket cannot be used")]
+    S3(#[from] ConnectError),
+}
+
+/// Opens the store that the settings name. A bucket that does not answer is no error yet: see [`Storage::check`].
+///
+/// # Errors
+/// When a folder cannot be used or settings contradict each other.
+pub async fn open(config: &StorageConfig) -> Result<Arc<dyn Storage>, OpenError> {
+    match config {
+        StorageConfig::Filesystem(config) => Ok(Arc::new(FileStorage::open(&config.dir).await?)),
+        StorageConfig::S3(config) => Ok(Arc::new(S3Storage::connect(config.clone()).await?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<StorageConfig, serde_json::Error> {
+        serde_json::from_str(json)
+    }
+
+    #[test]
+    fn settings_read_and_unknown_keys_are_refused() {
+        let file = read(r#"{"kind":"filesystem","dir":"/srv/objects"}"#).unwrap();
+        assert_eq!(file, StorageConfig::Filesystem(FileConfig { dir: "/srv/objects".into() }));
+        let s3 =
+            read(r#"{"kind":"s3","bucket":"b","region":"r","access_key":"a","secret_key":"hush"}"#).unwrap();
+        assert!(!format!("{s3:?}").contains("hush"));
+        let StorageConfig::S3(s3) = s3 else { panic!("expected s3") };
+        assert_eq!(s3.secret_key.as_ref().map(Secret::reveal), Some("hush"));
+        for bad in [
+            r#"{"kind":"filesystem","dir":"/srv","bucket":"b"}"#,
+            r#"{"kind":"filesystem"}"#,
+            r#"{"kind":"s3","bucket":"b","region":"r","colour":"red"}"#,
+            r#"{"kind":"tape"}"#,
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! Objects as files below a folder.
+//!
+//! An object is written to a nameless place first, flushed, moved to its name without overwriting, and the folders that hold the name
+//! are flushed: success means that a power cut does not take it back. Not here: checking contents (`telerad verify` does), and any
+//! knowledge of what is stored.
+//!
+//! How the bytes go: pieces are kept as they come, without copying, up to [`WRITE_BYTES`], and written by one gathering system
+//! call on a blocking thread while the next ones arrive. A CT slice therefore costs one hop to a blocking thread, which creates,
+//! writes, flushes and names the file; the asynchronous threads never wait for the disk.
+
+mod directories;
+mod incoming;
+mod listing;
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::{
+    object::ObjectKey,
+    port::{
+        Incoming, ObjectReader, Storage, StorageError,
+        storage::{PIECE_BYTES_MAX, Pieces},
+    },
+};
+use tokio::task::spawn_blocking;
+
+use self::{directories::Directories, incoming::FileIncoming};
+
+/// Bytes that an arriving object gathers before they are written. A CT slice (half a MB) fits, so that it needs one write; twice
+/// as much is held at most while one part is being written.
+const WRITE_BYTES: usize = 1024 * 1024;
+
+/// The folder, below the root, of objects that have no name yet. Its name can be no centre's id.
+const INCOMING: &str = ".incoming";
+
+/// How old a nameless file must be before opening the store removes it: longer than any transfer stands still.
+const STALE_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// Objects as files below a folder. Clones share everything.
+///
+/// Files are readable by the owner only. A removed object may come back after a power cut; whoever removes sweeps again.
+#[derive(Debug, Clone)]
+pub struct FileStorage {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    root: PathBuf,
+    incoming: PathBuf,
+    directories: Directories,
+}
+
+/// Why the folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenFileError {
+    /// It could not be made.
+    #[error("cannot make the folder {folder}")]
+    Create {
+        /// Which.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It could not be written or flushed.
+    #[error("cannot write in the folder {folder}")]
+    Write {
+        /// Which.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl FileStorage {
+    /// Opens the store below a folder, makes the folder where it is missing, and removes nameless files that were left behind longer than an
+    /// hour ago, by the clock of the filesystem.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or written.
+    pub async fn open(root: impl Into<PathBuf>) -> Result<Self, OpenFileError> {
+        let root = root.into();
+        let folder = root.clone();
+        blocking(move || Self::open_now(root))
+            .await
+            .unwrap_or_else(|source| Err(OpenFileError::Write { folder, source: io::Error::other(source) }))
+    }
+
+    fn open_now(root: PathBuf) -> Result<Self, OpenFileError> {
+        let incoming = root.join(INCOMING);
+        let create = |source| OpenFileError::Create { folder: incoming.clone(), source };
+        let write = |source| OpenFileError::Write { folder: incoming.clone(), source };
+        let missing: Vec<PathBuf> =
+            incoming.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
+        fs::create_dir_all(&incoming).map_err(create)?;
+        let root = root.canonicalize().map_err(create)?;
+        for above in missing.iter().filter_map(|folder| folder.parent()) {
+            let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+            File::open(above).and_then(|folder| folder.sync_all()).map_err(write)?;
+        }
+        sweep(&incoming).map_err(write)?;
+        let directories = Directories::new(root.clone());
+        let incoming = root.join(INCOMING);
+        Ok(Self { shared: Arc::new(Shared { root, incoming, directories }) })
+    }
+}
+
+/// Removes nameless files that nobody writes any more. "Now" is the time that the filesystem gives a fresh file.
+fn sweep(incoming: &Path) -> io::Result<()> {
+    let probe = incoming::nameless(incoming)?;
+    let now = probe.as_file().metadata()?.modified()?;
+    for entry in fs::read_dir(incoming)? {
+        let entry = entry?;
+        let Ok(data) = entry.metadata() else { continue };
+        let age = now.duration_since(data.modified()?).unwrap_or_default();
+        if data.is_file() && age > STALE_AFTER {
+            match fs::remove_file(entry.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => tracing::info!("removed an object that never got a name"),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Storage for FileStorage {
+    async fn receive(&self) -> Result<Box<dyn Incoming>, StorageError> {
+        Ok(Box::new(FileIncoming::new(Arc::clone(&self.shared))))
+    }
+
+    async fn read(&self, key: &ObjectKey, range: Option<Range<u64>>) -> Result<ObjectReader, StorageError> {
+        const OPERATION: &str = "opening an object";
+        let (path, key) = (self.shared.path(key), key.clone());
+        blocking(move || {
+            let mut file = match File::open(path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(StorageError::NotFound(key));
+                }
+                Err(error) => return Err(storage_error(OPERATION, error)),
+            };
+            let object_bytes = file.metadata().map_err(|error| storage_error(OPERATION, error))?.len();
+            let range = range.unwrap_or(0..object_bytes);
+            let start = range.start.min(object_bytes);
+            let left = range.end.min(object_bytes).saturating_sub(start);
+            if start > 0 && left > 0 {
+                file.seek(SeekFrom::Start(start)).map_err(|error| storage_error(OPERATION, error))?;
+            }
+            let mut pieces = FilePieces { file: Some(file), left, ahead: None };
+            pieces.ahead = pieces.read_piece()?;
+            Ok(ObjectReader { object_bytes, pieces: Box::new(pieces) })
+        })
+        .await
+        .map_err(|error| away(OPERATION, error))?
+    }
+
+    async fn size(&self, key: &ObjectKey) -> Result<Option<u64>, StorageError> {
+        const OPERATION: &str = "asking for an object's size";
+        let path = self.shared.path(key);
+        blocking(move || match fs::metadata(path) {
+            Ok(data) => Ok(Some(data.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(storage_error(OPERATION, error)),
+        })
+        .await
+        .map_err(|error| away(OPERATION, error))?
+    }
+
+    async fn remove(&self, key: &ObjectKey) -> Result<(), StorageError> {
+        const OPERATION: &str = "removing an object";
+        let path = self.shared.path(key);
+        blocking(move || {
+            match fs::remove_file(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(storage_error(OPERATION, error)),
+            }
+            // An instance's own folder goes with its last object; one that still holds something stays, which is no error.
+            let _ = path.parent().map(fs::remove_dir);
+            Ok(())
+        })
+        .await
+        .map_err(|error| away(OPERATION, error))?
+    }
+
+    async fn list(&self, after: Option<&ObjectKey>, limit: usize) -> Result<Vec<ObjectKey>, StorageError> {
+        const OPERATION: &str = "listing objects";
+        let (shared, after) = (Arc::clone(&self.shared), after.cloned());
+        blocking(move || listing::keys(&shared.root, after.as_ref(), limit))
+            .await
+            .map_err(|error| away(OPERATION, error))?
+            .map_err(|error| storage_error(OPERATION, error))
+    }
+
+    async fn check(&self) -> Result<(), StorageError> {
+        const OPERATION: &str = "checking the object store";
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            shared.directories.check()?;
+            let mut probe = incoming::nameless(&shared.incoming)?;
+            probe.write_all(b"probe")?;
+            probe.as_file().sync_data()
+        })
+        .await
+        .map_err(|error| away(OPERATION, error))?
+        .map_err(|error| storage_error(OPERATION, error))
+    }
+}
+
+impl Shared {
+    /// Where an object lies. An [`ObjectKey`] is made of parts that are safe as names of files, and of no others.
+    fn path(&self, key: &ObjectKey) -> PathBuf {
+        self.root.join(key.as_str())
+    }
+}
+
+/// An open file, or the range of it that is left.
+struct FilePieces {
+    /// `None` only while a blocking thread has it, or after that thread failed.
+    file: Option<File>,
+    left: u64,
+    /// Read together with opening, which saves a hop.
+    ahead: Option<Bytes>,
+}
+
+impl FilePieces {
+    fn read_piece(&mut self) -> Result<Option<Bytes>, StorageError> {
+        const OPERATION: &str = "reading an object";
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let Some(file) = &mut self.file else {
+            return Err(away(OPERATION, io::Error::other("an earlier read failed")));
+        };
+        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(PIECE_BYTES_MAX);
+        let mut piece = Vec::with_capacity(wanted);
+        file.take(wanted as u64).read_to_end(&mut piece).map_err(|error| storage_error(OPERATION, error))?;
+        if piece.len() < wanted {
+            return Err(away(OPERATION, io::Error::from(io::ErrorKind::UnexpectedEof)));
+        }
+        self.left -= wanted as u64;
+        Ok(Some(Bytes::from(piece)))
+    }
+}
+
+#[async_trait]
+impl Pieces for FilePieces {
+    async fn next(&mut self) -> Result<Option<Bytes>, StorageError> {
+        if let Some(piece) = self.ahead.take() {
+            return Ok(Some(piece));
+        }
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let mut rest = Self { file: self.file.take(), left: self.left, ahead: None };
+        let (rest, piece) = blocking(move || {
+            let piece = rest.read_piece();
+            (rest, piece)
+        })
+        .await
+        .map_err(|error| away("reading an object", error))?;
+        *self = rest;
+        piece
+    }
+}
+
+/// Runs work that waits for the disk on a blocking thread.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, tokio::task::JoinError> {
+    spawn_blocking(work).await
+}
+
+/// What an operating system's error means.
+fn storage_error(operation: &'static str, error: io::Error) -> StorageError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            StorageError::Full(error.into())
+        }
+        _ => away(operation, error),
+    }
+}
+
+fn away(operation: &'static str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StorageError {
+    StorageError::Unavailable { operation, source: error.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{
+        digest::Sha256Digest,
+        id::CentreId,
+        object::ObjectName,
+        port::storage::store_bytes,
+        uid::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid},
+    };
+
+    use super::*;
+
+    fn key(bytes: &[u8]) -> ObjectKey {
+        ObjectName::Instance {
+            centre: CentreId::parse("c1").unwrap(),
+            study: StudyInstanceUid::parse("1.2").unwrap(),
+            series: SeriesInstanceUid::parse("1.2.3").unwrap(),
+            instance: SopInstanceUid::parse("1.2.3.4").unwrap(),
+            sha256: Sha256Digest::of(bytes),
+        }
+        .key()
+    }
+
+    fn names(folder: &Path) -> usize {
+        fs::read_dir(folder).unwrap().count()
+    }
+
+    #[tokio::test]
+    async fn an_object_lies_under_its_key_and_nothing_stays_nameless() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = FileStorage::open(folder.path().join("new/objects")).await.unwrap();
+        store_bytes(&storage, &key(b"abc"), Bytes::from_static(b"abc")).await.unwrap();
+        let root = folder.path().join("new/objects");
+        assert_eq!(fs::read(root.join(key(b"abc").as_str())).unwrap(), b"abc");
+        assert_eq!(names(&root.join(INCOMING)), 0);
+        storage.remove(&key(b"abc")).await.unwrap();
+        assert!(!root.join("c1/1.2/1.2.3/1.2.3.4").exists(), "the instance's folder goes with its object");
+        store_bytes(&storage, &key(b"abc"), Bytes::from_static(b"abc")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn only_old_nameless_files_are_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let incoming = folder.path().join(INCOMING);
+        fs::create_dir(&incoming).unwrap();
+        let (old, fresh) = (incoming.join("old.part"), incoming.join("fresh.part"));
+        File::create(&fresh).unwrap();
+        let file = File::create(&old).unwrap();
+        let now = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(now - STALE_AFTER - Duration::from_secs(60)).unwrap();
+        FileStorage::open(folder.path()).await.unwrap();
+        assert!(fresh.exists() && !old.exists());
+        assert_eq!(names(&incoming), 1, "the probe is gone");
+    }
+
+    #[tokio::test]
+    async fn another_size_under_the_same_name_is_corrupt() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = FileStorage::open(folder.path()).await.unwrap();
+        store_bytes(&storage, &key(b"abc"), Bytes::from_static(b"abc")).await.unwrap();
+        let path = folder.path().join(key(b"abc").as_str());
+        fs::write(&path, b"ab").unwrap();
+        let outcome = store_bytes(&storage, &key(b"abc"), Bytes::from_static(b"abc")).await;
+        assert!(matches!(outcome, Err(StorageError::Corrupt(_))), "{outcome:?}");
+        assert_eq!(fs::read(path).unwrap(), b"ab", "nothing is overwritten");
+    }
+
+    #[tokio::test]
+    async fn folders_that_an_administrator_removed_are_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = FileStorage::open(folder.path()).await.unwrap();
+        store_bytes(&storage, &key(b"abc"), Bytes::from_static(b"abc")).await.unwrap();
+        fs::remove_dir_all(folder.path().join("c1")).unwrap();
+        store_bytes(&storage, &key(b"abcd"), Bytes::from_static(b"abcd")).await.unwrap();
+        assert_eq!(storage.size(&key(b"abcd")).await.unwrap(), Some(4));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_shrinks_while_it_is_read_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = FileStorage::open(folder.path()).await.unwrap();
+        let bytes = vec![7; 3 * PIECE_BYTES_MAX];
+        store_bytes(&storage, &key(&bytes), bytes.clone().into()).await.unwrap();
+        let reader = storage.read(&key(&bytes), None).await.unwrap();
+        File::options()
+            .write(true)
+            .open(folder.path().join(key(&bytes).as_str()))
+            .unwrap()
+            .set_len(10)
+            .unwrap();
+        let outcome = reader.collect(bytes.len()).await;
+        assert!(matches!(outcome, Err(StorageError::Unavailable { .. })));
+    }
+
+    #[test]
+    fn a_full_disk_is_told_apart() {
+        let full = |kind: io::ErrorKind| matches!(storage_error("x", kind.into()), StorageError::Full(_));
+        assert!(full(io::ErrorKind::StorageFull) && full(io::ErrorKind::QuotaExceeded));
+        assert!(!full(io::ErrorKind::PermissionDenied));
+    }
+}
