@@ -1,1 +1,24 @@
-//! Speak: DICOM data sets. The guard, headers in, frames and pictures out.
+//! DICOM data sets: what is let in ([`guard`]), what a header says ([`header`], [`acquisition`]), and what goes out again
+//! ([`json`], [`frames`], [`picture`]); what slices form a volume ([`geometry`]) and what dose was given ([`dose`]).
+//!
+//! No I/O: bytes and places in, values out. One bounded walker reads every byte that comes from outside; the object model, the
+//! JSON model and the decoders of dicom-rs are only given what that walker passed.
+
+pub mod acquisition;
+pub mod dose;
+pub mod frames;
+pub mod geometry;
+pub mod guard;
+pub mod header;
+pub mod json;
+pub mod picture;
+pub mod sniff;
+pub mod stored;
+pub mod syntax;
+pub mod text;
+pub mod tree;
+
+mod value;
+mod walk;
+
+pub use dicom_core::{Tag, VR};

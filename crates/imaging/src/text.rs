@@ -1,0 +1,322 @@
+//! Character sets: the bytes of a text value as UTF-8 (PS3.5 section 6.1, PS3.3 section C.12.1.1.2), with the escape sequences of
+//! ISO 2022. Never an error: what no character set explains becomes U+FFFD.
+
+use dicom_encoding::text::{SpecificCharacterSet, TextCodec as _};
+
+/// What stands for bytes that mean nothing.
+const REPLACEMENT: char = '\u{FFFD}';
+const ESCAPE: u8 = 0x1B;
+
+/// The character sets of a data set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CharacterSets {
+    initial: Set,
+    /// Whether escape sequences switch between sets: more than one is named, or the one is an ISO 2022 one.
+    extended: bool,
+}
+
+/// One coded character set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Set {
+    /// None declared, or ISO IR 6. High bytes are against the rules; they are taken for UTF-8 where they are that, else for Latin 1.
+    Undeclared,
+    Utf8,
+    /// One byte a character, by its defined term.
+    Single(&'static str),
+    /// Latin 5 and Latin 9, which differ from Latin 1 in a few places.
+    Latin(&'static [(u8, char)]),
+    /// Two bytes a character, both high (94×94 sets in G1), by defined term.
+    Double(&'static str),
+    /// GB 18030 and GBK, in which a second byte may be a backslash.
+    Chinese(&'static str),
+    /// JIS X 0208 in G0: two bytes a character, both low.
+    Kanji,
+    /// JIS X 0212 in G0, for which there is no table here.
+    SupplementaryKanji,
+}
+
+const LATIN_5: &[(u8, char)] =
+    &[(0xD0, 'Ğ'), (0xDD, 'İ'), (0xDE, 'Ş'), (0xF0, 'ğ'), (0xFD, 'ı'), (0xFE, 'ş')];
+const LATIN_9: &[(u8, char)] = &[
+    (0xA4, '€'),
+    (0xA6, 'Š'),
+    (0xA8, 'š'),
+    (0xB4, 'Ž'),
+    (0xB8, 'ž'),
+    (0xBC, 'Œ'),
+    (0xBD, 'œ'),
+    (0xBE, 'Ÿ'),
+];
+
+impl Default for CharacterSets {
+    fn default() -> Self {
+        Self { initial: Set::Undeclared, extended: false }
+    }
+}
+
+impl CharacterSets {
+    /// Reads a value of Specific Character Set (0008,0005).
+    #[must_use]
+    pub fn parse(value: &[u8]) -> Self {
+        let value = String::from_utf8_lossy(value);
+        let terms: Vec<&str> =
+            value.split('\\').map(|term| term.trim_matches(|c: char| c.is_whitespace() || c == '\0')).collect();
+        let initial = terms.first().map_or(Set::Undeclared, |term| Set::of_term(term));
+        let extended = terms.len() > 1 || terms.iter().any(|term| term.starts_with("ISO 2022"));
+        Self { initial, extended }
+    }
+
+    /// A text value as UTF-8. `delimiters` are the characters besides backslash and line controls that end the reach of an escape
+    /// sequence: `^=` in person names, nothing elsewhere (PS3.5 section 6.1.2.5.3).
+    #[must_use]
+    pub fn decode(&self, bytes: &[u8], delimiters: &[u8]) -> String {
+        if bytes.is_ascii() && (!self.extended || !bytes.contains(&ESCAPE)) {
+            // Plain ASCII is the same in all sets but the Japanese one, whose backslash and tilde are the yen sign and overline
+            // in print and stay what they are here.
+            return bytes.iter().copied().map(char::from).collect();
+        }
+        match self.initial {
+            Set::Utf8 => return String::from_utf8_lossy(bytes).into_owned(),
+            Set::Chinese(term) if !self.extended => {
+                let mut text = String::with_capacity(bytes.len());
+                chinese(bytes, term, &mut text);
+                return text;
+            }
+            Set::Undeclared if !self.extended => {
+                return std::str::from_utf8(bytes)
+                    .map_or_else(|_| bytes.iter().copied().map(char::from).collect(), str::to_owned);
+            }
+            Set::Undeclared
+            | Set::Single(_)
+            | Set::Latin(_)
+            | Set::Double(_)
+            | Set::Chinese(_)
+            | Set::Kanji
+            | Set::SupplementaryKanji => {}
+        }
+        self.decode_switching(bytes, delimiters)
+    }
+
+    fn decode_switching(&self, bytes: &[u8], delimiters: &[u8]) -> String {
+        let mut text = String::with_capacity(bytes.len());
+        let start = match self.initial {
+            // Kanji may be named first; a value still begins in ASCII until an escape sequence says otherwise.
+            Set::Kanji | Set::SupplementaryKanji => Set::Undeclared,
+            set => set,
+        };
+        let (mut low, mut high) = (None, start);
+        let mut rest = bytes;
+        while let [first, ..] = rest {
+            if self.extended && *first == ESCAPE {
+                let (length, switch) = escape(rest);
+                match switch {
+                    Some(Switch::Low(set)) => low = set,
+                    Some(Switch::High(set)) => high = set,
+                    None => text.push(REPLACEMENT),
+                }
+                rest = &rest[length..];
+                continue;
+            }
+            if low.is_none() && (matches!(*first, b'\\' | b'\n' | 0x0C | b'\r' | b'\t') || delimiters.contains(first)) {
+                high = start;
+                text.push(char::from(*first));
+                rest = &rest[1..];
+                continue;
+            }
+            if matches!(*first, b'\n' | b'\r') {
+                (low, high) = (None, start);
+            }
+            let set = if *first < 0x80 { low } else { Some(high) };
+            rest = &rest[character(set, rest, &mut text)..];
+        }
+        text
+    }
+}
+
+impl Set {
+    fn of_term(term: &str) -> Self {
+        match term.replace('_', " ").as_str() {
+            "ISO IR 192" | "ISO 2022 IR 192" | "UTF-8" | "UTF8" => Self::Utf8,
+            "ISO IR 13" | "ISO 2022 IR 13" => Self::Single("ISO_IR 13"),
+            "ISO IR 100" | "ISO 2022 IR 100" => Self::Single("ISO_IR 100"),
+            "ISO IR 101" | "ISO 2022 IR 101" => Self::Single("ISO_IR 101"),
+            "ISO IR 109" | "ISO 2022 IR 109" => Self::Single("ISO_IR 109"),
+            "ISO IR 110" | "ISO 2022 IR 110" => Self::Single("ISO_IR 110"),
+            "ISO IR 126" | "ISO 2022 IR 126" => Self::Single("ISO_IR 126"),
+            "ISO IR 127" | "ISO 2022 IR 127" => Self::Single("ISO_IR 127"),
+            "ISO IR 138" | "ISO 2022 IR 138" => Self::Single("ISO_IR 138"),
+            "ISO IR 144" | "ISO 2022 IR 144" => Self::Single("ISO_IR 144"),
+            "ISO IR 148" | "ISO 2022 IR 148" => Self::Latin(LATIN_5),
+            "ISO IR 166" | "ISO 2022 IR 166" => Self::Single("ISO_IR 166"),
+            "ISO IR 203" | "ISO 2022 IR 203" => Self::Latin(LATIN_9),
+            "ISO IR 149" | "ISO 2022 IR 149" => Self::Double("ISO_IR 149"),
+            "ISO IR 58" | "ISO 2022 IR 58" => Self::Double("GBK"),
+            "ISO IR 87" | "ISO 2022 IR 87" => Self::Kanji,
+            "ISO IR 159" | "ISO 2022 IR 159" => Self::SupplementaryKanji,
+            "GB18030" => Self::Chinese("GB18030"),
+            "GBK" | "GB2312" => Self::Chinese("GBK"),
+            _ => Self::Undeclared,
+        }
+    }
+}
+
+/// What an escape sequence switches: the meaning of low bytes (G0; `None` is ASCII) or of high bytes (G1).
+enum Switch {
+    Low(Option<Set>),
+    High(Set),
+}
+
+/// Reads an escape sequence (PS3.3 tables C.12-3 and C.12-4): its length and what it switches.
+fn escape(bytes: &[u8]) -> (usize, Option<Switch>) {
+    use Switch::{High, Low};
+    let single = |term| High(Set::Single(term));
+    match &bytes[1..] {
+        [b'(', b'B' | b'J', ..] => (3, Some(Low(None))),
+        [b')', b'I', ..] => (3, Some(single("ISO_IR 13"))),
+        [b'-', set, ..] => {
+            let switch = match set {
+                b'A' => single("ISO_IR 100"),
+                b'B' => single("ISO_IR 101"),
+                b'C' => single("ISO_IR 109"),
+                b'D' => single("ISO_IR 110"),
+                b'L' => single("ISO_IR 144"),
+                b'G' => single("ISO_IR 127"),
+                b'F' => single("ISO_IR 126"),
+                b'H' => single("ISO_IR 138"),
+                b'M' => High(Set::Latin(LATIN_5)),
+                b'b' => High(Set::Latin(LATIN_9)),
+                b'T' => single("ISO_IR 166"),
+                _ => return (3, None),
+            };
+            (3, Some(switch))
+        }
+        [b'$', b'B' | b'@', ..] => (3, Some(Low(Some(Set::Kanji)))),
+        [b'$', b'(', b'D', ..] => (4, Some(Low(Some(Set::SupplementaryKanji)))),
+        [b'$', b')', b'C', ..] => (4, Some(High(Set::Double("ISO_IR 149")))),
+        [b'$', b')', b'A', ..] => (4, Some(High(Set::Double("GBK")))),
+        _ => (1, None),
+    }
+}
+
+/// Decodes one character of a set (`None` is ASCII) and says how many bytes it took.
+fn character(set: Option<Set>, bytes: &[u8], text: &mut String) -> usize {
+    let first = bytes[0];
+    let Some(set) = set else {
+        text.push(char::from(first));
+        return 1;
+    };
+    match set {
+        Set::Undeclared | Set::Utf8 => {
+            text.push(char::from(first));
+            1
+        }
+        Set::Single(term) => {
+            push_decoded(term, &bytes[..1], text);
+            1
+        }
+        Set::Latin(differences) => {
+            let other = differences.iter().find(|(byte, _)| *byte == first);
+            text.push(other.map_or(char::from(first), |(_, c)| *c));
+            1
+        }
+        Set::Double(term) | Set::Chinese(term) => match bytes {
+            [_, second @ 0x80..=0xFF, ..] => {
+                push_decoded(term, &[first, *second], text);
+                2
+            }
+            _ => {
+                text.push(REPLACEMENT);
+                1
+            }
+        },
+        Set::Kanji => match bytes {
+            [0x21..=0x7E, second @ 0x21..=0x7E, ..] => {
+                let coded = [ESCAPE, b'$', b'B', first, *second, ESCAPE, b'(', b'B'];
+                push_decoded("ISO 2022 IR 87", &coded, text);
+                2
+            }
+            _ => {
+                text.push(if first.is_ascii_control() || first == b' ' { char::from(first) } else { REPLACEMENT });
+                1
+            }
+        },
+        Set::SupplementaryKanji => {
+            text.push(REPLACEMENT);
+            if bytes.len() > 1 { 2 } else { 1 }
+        }
+    }
+}
+
+/// GB 18030 and GBK: one, two or four bytes a character; a backslash counts only where a character may begin.
+fn chinese(mut bytes: &[u8], term: &str, text: &mut String) {
+    while let [first, ..] = bytes {
+        let length = match bytes {
+            [0x81..=0xFE, 0x30..=0x39, 0x81..=0xFE, 0x30..=0x39, ..] => 4,
+            [0x81..=0xFE, 0x40..=0x7E | 0x80..=0xFE, ..] => 2,
+            _ => 1,
+        };
+        match (length, first) {
+            (1, ..0x80) => text.push(char::from(*first)),
+            (1, _) => text.push(REPLACEMENT),
+            _ => push_decoded(term, &bytes[..length], text),
+        }
+        bytes = &bytes[length..];
+    }
+}
+
+/// Decodes one character by a codec, which writes bytes that it does not know as `\ooo`.
+fn push_decoded(term: &str, bytes: &[u8], text: &mut String) {
+    let decoded = SpecificCharacterSet::from_code(term).and_then(|codec| codec.decode(bytes).ok());
+    match decoded {
+        Some(decoded) if !decoded.starts_with('\\') && !decoded.is_empty() => text.push_str(&decoded),
+        Some(_) | None => text.push(REPLACEMENT),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(sets: &str, bytes: &[u8]) -> String {
+        CharacterSets::parse(sets.as_bytes()).decode(bytes, b"^=")
+    }
+
+    #[test]
+    fn one_set_decodes() {
+        assert_eq!(name("ISO_IR 100", b"Buc^J\xE9r\xF4me"), "Buc^Jérôme");
+        assert_eq!(name("ISO_IR 148", b"\xDDstanbul \xF0"), "İstanbul ğ");
+        assert_eq!(name("ISO_IR 144", &[0xBB, 0xEE, 0xDA, 0x63, 0x65, 0xDC, 0xD1]), "Люкceмб");
+        assert_eq!(name("ISO_IR 192", "Wang^XiaoDong=王^小東".as_bytes()), "Wang^XiaoDong=王^小東");
+        assert_eq!(name("ISO_IR 192", b"J\xE9r\xF4me"), "J\u{FFFD}r\u{FFFD}me");
+        assert_eq!(name("GB18030", &[0xCD, 0xF5, 0x5E, 0xD0, 0xA1, 0xB6, 0xAB]), "王^小东");
+        assert_eq!(name("ISO_IR 13", &[0xD4, 0xCF, 0xC0, 0xDE, b'^', 0xC0, 0xDB, 0xB3]), "ﾔﾏﾀﾞ^ﾀﾛｳ");
+    }
+
+    #[test]
+    fn nothing_declared_is_utf8_or_latin_1() {
+        assert_eq!(name("", "Müller".as_bytes()), "Müller");
+        assert_eq!(name("", b"M\xFCller"), "Müller");
+        assert_eq!(name("NONSENSE", b"M\xFCller"), "Müller");
+    }
+
+    #[test]
+    fn escape_sequences_switch_and_end_at_delimiters() {
+        // PS3.5 annex H.3.1 and I.2.
+        let yamada = b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B=\x1b$B$d$^$@\x1b(B^\x1b$B$?$m$&\x1b(B";
+        assert_eq!(name("\\ISO 2022 IR 87", yamada), "Yamada^Tarou=山田^太郎=やまだ^たろう");
+        let hong = b"Hong^Gildong=\x1b$)C\xFB\xF3^\x1b$)C\xD1\xCE\xD4\xD7=\x1b$)C\xC8\xAB^\x1b$)C\xB1\xE6\xB5\xBF";
+        assert_eq!(name("\\ISO 2022 IR 149", hong), "Hong^Gildong=洪^吉洞=홍^길동");
+        // After the delimiter the escape sequence has no reach: the high byte is not Korean.
+        let lost = name("\\ISO 2022 IR 149", b"\x1b$)C\xFB\xF3^\xFB\xF3");
+        assert_eq!(lost, "洪^ûó");
+    }
+
+    #[test]
+    fn broken_bytes_are_replaced_and_never_split_a_value() {
+        for sets in ["ISO_IR 126", "GB18030", "ISO_IR 149", "\\ISO 2022 IR 87", "\\ISO 2022 IR 159", "ISO_IR 13"] {
+            let bytes: Vec<u8> = (0x80..=0xFF).chain([ESCAPE, b'$', b'B', 0x80, ESCAPE]).collect();
+            assert!(!name(sets, &bytes).contains('\\'), "{sets}");
+        }
+        assert_eq!(name("\\ISO 2022 IR 87", b"\x1b?A"), "\u{FFFD}?A");
+    }
+}
