@@ -12,6 +12,7 @@ mod fonts;
 mod pictures;
 mod renderer;
 mod sheet;
+pub mod signed;
 mod template;
 mod view;
 mod world;
