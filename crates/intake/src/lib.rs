@@ -1,1 +1,15 @@
-//! Do: studies come in, over DIMSE and STOW-RS.
+//! Do: studies come in, over DICOM associations and STOW-RS.
+//!
+//! Both ways share one path ([`receive`]): bytes pass the guard while they stream into storage, the object is made durable, then the
+//! catalog commits it ([`ledger`] gathers what several senders wait for into one transaction), and only then the sender hears of
+//! success. Nothing here decodes pixels, and nothing parses and writes a data set again.
+
+pub mod association;
+pub mod config;
+pub mod ledger;
+pub mod receive;
+pub mod web;
+
+pub use config::Config;
+pub use ledger::Ledger;
+pub use receive::{Intake, Received, Receiving, Refusal};

@@ -1,0 +1,326 @@
+//! One object on its way in, whatever brought it: guard, storage, header, catalog, in that order.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dimse::{FileMeta, Status};
+use domain::{
+    digest::Sha256Digest,
+    id::CentreId,
+    image::{Arrival, ArrivalOutcome, Instance, InstanceAttributes, Source},
+    object::ObjectName,
+    port::{Clock, Incoming, Storage, StorageError},
+    study::StudyKey,
+    uid::{SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
+};
+use imaging::{
+    guard::{Guard, GuardLimits, GuardedHeader, Progress},
+    header::Header,
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::{Ledger, config::Config};
+
+/// What intake needs of the world.
+#[derive(Clone)]
+pub struct Intake {
+    /// Where objects rest.
+    pub storage: Arc<dyn Storage>,
+    /// The way to the catalog.
+    pub ledger: Ledger,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Largest object in bytes.
+    pub object_bytes_max: u64,
+}
+
+/// Which object a sender announces.
+#[derive(Debug, Clone)]
+pub struct Announced {
+    /// For which centre.
+    pub centre: CentreId,
+    /// Which way it comes.
+    pub source: Source,
+    /// SOP class, if the sender said it outside of the data set.
+    pub sop_class: Option<SopClassUid>,
+    /// SOP instance, if the sender said it outside of the data set.
+    pub sop_instance: Option<SopInstanceUid>,
+    /// The study, if the sender said it outside of the data set.
+    pub study: Option<StudyInstanceUid>,
+    /// How the data set is encoded.
+    pub transfer_syntax: TransferSyntaxUid,
+}
+
+/// An object that is durable and known.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// Its study.
+    pub study: StudyKey,
+    /// Its SOP class.
+    pub sop_class: SopClassUid,
+    /// Which one.
+    pub sop_instance: SopInstanceUid,
+    /// Whether these very bytes were known already.
+    pub was_known: bool,
+}
+
+/// Why an object was not taken. What is said here goes to the sender; it holds no patient data.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The data set cannot be read.
+    #[error("cannot understand the data set: {0}")]
+    NotUnderstood(String),
+    /// The data set is another object than was announced.
+    #[error("the data set does not match the announced {0}")]
+    Mismatch(&'static str),
+    /// Larger than the limit.
+    #[error("the object is larger than {0} bytes")]
+    TooLarge(u64),
+    /// The same SOP Instance UID is known with other bytes; both are kept, and people see the conflict.
+    #[error("this SOP Instance UID is stored with other contents; both are kept for review")]
+    Conflict,
+    /// No room, or a part of us is away.
+    #[error("out of resources: {0}")]
+    Unavailable(&'static str),
+}
+
+impl Refusal {
+    /// The C-STORE status (PS3.4 table B.2-1, PS3.7 annex C); STOW-RS uses the same numbers as failure reasons (PS3.18 section I.2.2).
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        match self {
+            Self::NotUnderstood(_) => Status::CANNOT_UNDERSTAND,
+            Self::Mismatch(_) => Status::DATA_SET_DOES_NOT_MATCH,
+            Self::TooLarge(_) | Self::Unavailable(_) => Status::OUT_OF_RESOURCES,
+            Self::Conflict => Status::DUPLICATE_SOP_INSTANCE,
+        }
+    }
+}
+
+impl From<StorageError> for Refusal {
+    fn from(error: StorageError) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "object not stored");
+        match error {
+            StorageError::Full(_) => Self::Unavailable("the object store is full"),
+            StorageError::NotFound(_)
+            | StorageError::TooLarge { .. }
+            | StorageError::Corrupt(_)
+            | StorageError::Unavailable { .. } => Self::Unavailable("the object store is unavailable"),
+        }
+    }
+}
+
+impl Intake {
+    /// Intake with the limits of a configuration.
+    #[must_use]
+    pub fn new(storage: Arc<dyn Storage>, ledger: Ledger, clock: Arc<dyn Clock>, config: &Config) -> Self {
+        Self { storage, ledger, clock, object_bytes_max: config.object_bytes_max }
+    }
+
+    /// Opens a place for an object. The data set follows by [`Receiving::write`].
+    ///
+    /// When the sender did not say which object it is outside of the data set (a STOW-RS part without file meta), the place in storage is opened
+    /// once the header was read.
+    #[must_use]
+    pub fn receive(&self, announced: Announced) -> Receiving {
+        Receiving {
+            intake: self.clone(),
+            guard: Watch::Reading(Box::new(Guard::new(&announced.transfer_syntax, GuardLimits::default()))),
+            announced,
+            file: None,
+            held: Vec::new(),
+            data_set: Sha256::new(),
+            data_set_bytes: 0,
+        }
+    }
+}
+
+/// Where the guard stands.
+enum Watch {
+    Reading(Box<Guard>),
+    Passed(GuardedHeader),
+    /// It refused, and the object with it.
+    Refused,
+}
+
+/// The file in storage.
+struct File {
+    incoming: Box<dyn Incoming>,
+    digest: Sha256,
+    prefix_bytes: u64,
+}
+
+/// An object on its way in. Dropping it leaves nothing.
+pub struct Receiving {
+    intake: Intake,
+    announced: Announced,
+    guard: Watch,
+    file: Option<File>,
+    /// The beginning of the data set while it is not known yet which object it is; bounded by the guard's header limit.
+    held: Vec<Bytes>,
+    data_set: Sha256,
+    data_set_bytes: u64,
+}
+
+impl Receiving {
+    /// Takes the next bytes of the data set.
+    ///
+    /// # Errors
+    /// When the object is refused; nothing of it is kept, and the rest of its bytes need not be given.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), Refusal> {
+        self.data_set_bytes += bytes.len() as u64;
+        if self.data_set_bytes > self.intake.object_bytes_max {
+            return Err(Refusal::TooLarge(self.intake.object_bytes_max));
+        }
+        self.watch(&bytes)?;
+        self.data_set.update(&bytes);
+        if self.file.is_none() {
+            self.open().await?;
+        }
+        match &mut self.file {
+            Some(file) => {
+                file.digest.update(&bytes);
+                file.incoming.write(bytes).await?;
+            }
+            None => self.held.push(bytes),
+        }
+        Ok(())
+    }
+
+    /// Which object it is, as far as its header was read: SOP class and instance, for naming it in a refusal.
+    #[must_use]
+    pub fn names(&self) -> (Option<SopClassUid>, Option<SopInstanceUid>) {
+        let header = match &self.guard {
+            Watch::Passed(guarded) => read(guarded).ok(),
+            Watch::Reading(_) | Watch::Refused => None,
+        };
+        header.map(|header| (header.sop_class, header.sop_instance)).unzip()
+    }
+
+    /// The data set is complete: makes the object durable and known.
+    ///
+    /// # Errors
+    /// When the object is refused.
+    pub async fn finish(mut self) -> Result<Received, Refusal> {
+        self.pass()?;
+        if self.file.is_none() {
+            self.open().await?;
+        }
+        let Watch::Passed(guarded) = &self.guard else { unreachable!("the guard was finished above") };
+        let header = read(guarded)?;
+        let meta = self.agreed_meta(&header)?;
+        let Some(file) = self.file.take() else { unreachable!("the file was opened above") };
+
+        let study = StudyKey { centre: self.announced.centre.clone(), uid: header.study_uid.clone() };
+        let name = ObjectName::Instance {
+            centre: study.centre.clone(),
+            study: study.uid.clone(),
+            series: header.series_uid.clone(),
+            instance: meta.1.clone(),
+            sha256: Sha256Digest::from_bytes(file.digest.finalize().into()),
+        };
+        file.incoming.finish(&name.key(), name.sha256()).await?;
+
+        let file_bytes = file.prefix_bytes + self.data_set_bytes;
+        let header_bytes = guarded.stored_bytes(file.prefix_bytes, file_bytes);
+        let arrival = Arrival {
+            instance: Instance {
+                centre: study.centre.clone(),
+                study: study.uid.clone(),
+                series: header.series_uid,
+                sop_instance: meta.1.clone(),
+                sop_class: meta.0.clone(),
+                transfer_syntax: self.announced.transfer_syntax,
+                object: name.key(),
+                bytes: file_bytes,
+                file_sha256: name.sha256(),
+                data_set_sha256: Sha256Digest::from_bytes(self.data_set.finalize().into()),
+                attributes: InstanceAttributes { header_bytes, ..header.instance },
+                received: self.intake.clock.now(),
+            },
+            study: header.study,
+            series: header.series,
+            source: self.announced.source,
+        };
+        let outcome = self.intake.ledger.record(arrival).await;
+        let was_known = match outcome.map_err(|_| Refusal::Unavailable("the catalog is unavailable"))? {
+            ArrivalOutcome::Stored => false,
+            ArrivalOutcome::AlreadyStored { object } => {
+                if object != name.key() {
+                    self.intake.storage.remove(&name.key()).await?;
+                }
+                true
+            }
+            ArrivalOutcome::Conflict => return Err(Refusal::Conflict),
+        };
+        Ok(Received { study, sop_class: meta.0, sop_instance: meta.1, was_known })
+    }
+
+    /// Lets the guard look at the bytes, as long as it has not seen the whole header.
+    fn watch(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        let Watch::Reading(guard) = &mut self.guard else { return Ok(()) };
+        match guard.push(bytes).map_err(|refusal| Refusal::NotUnderstood(refusal.to_string()))? {
+            Progress::Header => Ok(()),
+            Progress::HeaderEnded => self.pass(),
+        }
+    }
+
+    /// Takes the header from the guard, if it has not been taken yet.
+    fn pass(&mut self) -> Result<(), Refusal> {
+        self.guard = match std::mem::replace(&mut self.guard, Watch::Refused) {
+            Watch::Reading(guard) => {
+                Watch::Passed(guard.finish().map_err(|refusal| Refusal::NotUnderstood(refusal.to_string()))?)
+            }
+            Watch::Passed(header) => Watch::Passed(header),
+            Watch::Refused => return Err(Refusal::NotUnderstood("it was refused before".to_owned())),
+        };
+        Ok(())
+    }
+
+    /// Opens the file in storage as soon as it is known which object it is, and writes what was held back.
+    async fn open(&mut self) -> Result<(), Refusal> {
+        let (class, instance) = match (&self.announced.sop_class, &self.announced.sop_instance, &self.guard) {
+            (Some(class), Some(instance), _) => (class.clone(), instance.clone()),
+            (_, _, Watch::Passed(header)) => {
+                let header = read(header)?;
+                self.agreed_meta(&header)?
+            }
+            (_, _, Watch::Reading(_) | Watch::Refused) => return Ok(()),
+        };
+        let meta = FileMeta {
+            sop_class_uid: class.as_str().to_owned(),
+            sop_instance_uid: instance.as_str().to_owned(),
+            transfer_syntax_uid: self.announced.transfer_syntax.as_str().to_owned(),
+        };
+        let prefix = meta.to_prefix().map_err(|error| Refusal::NotUnderstood(error.to_string()))?;
+        let mut file = File {
+            incoming: self.intake.storage.receive().await?,
+            digest: Sha256::new(),
+            prefix_bytes: prefix.len() as u64,
+        };
+        for bytes in std::iter::once(Bytes::from(prefix)).chain(self.held.drain(..)) {
+            file.digest.update(&bytes);
+            file.incoming.write(bytes).await?;
+        }
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// SOP class and instance, after checking that data set and announcement agree.
+    fn agreed_meta(&self, header: &Header) -> Result<(SopClassUid, SopInstanceUid), Refusal> {
+        if self.announced.sop_class.as_ref().is_some_and(|class| *class != header.sop_class) {
+            return Err(Refusal::Mismatch("SOP class"));
+        }
+        if self.announced.sop_instance.as_ref().is_some_and(|instance| *instance != header.sop_instance) {
+            return Err(Refusal::Mismatch("SOP instance"));
+        }
+        if self.announced.study.as_ref().is_some_and(|study| *study != header.study_uid) {
+            return Err(Refusal::Mismatch("study"));
+        }
+        Ok((header.sop_class.clone(), header.sop_instance.clone()))
+    }
+}
+
+fn read(guarded: &GuardedHeader) -> Result<Header, Refusal> {
+    Header::read(guarded).map_err(|error| Refusal::NotUnderstood(error.to_string()))
+}

@@ -1,0 +1,429 @@
+//! STOW-RS (PS3.18 section 10.5) for `multipart/related; type="application/dicom"`.
+//!
+//! The body is read as a stream, part by part; each part goes the way of [`crate::receive`]. The answer names every instance.
+
+use std::{collections::BTreeMap, sync::Arc, task::Poll};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use bytes::{Bytes, BytesMut};
+use dimse::Status;
+use domain::{
+    id::CentreId,
+    image::Source,
+    port::{Catalog, Clock},
+    study::{Evidence, StudyKey},
+    uid::{SopClassUid, SopInstanceUid, StudyInstanceUid},
+};
+use futures::{Stream, StreamExt as _};
+use gate::{Caller, Problem};
+use imaging::sniff::{self, Sniffed};
+use multer::Multipart;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use crate::{
+    config::Config,
+    receive::{Announced, Intake, Received, Refusal},
+};
+
+/// Instances of a study that a sender will send in all, said in a request header so that completeness does not have to wait.
+pub const EXPECTED_HEADER: &str = "telerad-study-instances";
+/// Seconds after which a client that was told to come back may do so.
+const RETRY_AFTER_SECONDS: &str = "2";
+/// One request of this many instances of a study is taken for all of them; clients that send one instance a request say nothing by it.
+const BOUNDARY_INSTANCES_MIN: u32 = 2;
+
+/// What STOW-RS needs.
+#[derive(Clone)]
+pub struct Stow {
+    intake: Intake,
+    catalog: Arc<dyn Catalog>,
+    clock: Arc<dyn Clock>,
+    config: Arc<Config>,
+    places: Arc<Semaphore>,
+}
+
+impl Stow {
+    /// STOW-RS over an intake.
+    #[must_use]
+    pub fn new(intake: Intake, catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>, config: Config) -> Self {
+        let places = Arc::new(Semaphore::new(config.requests_max));
+        Self { intake, catalog, clock, config: Arc::new(config), places }
+    }
+
+    /// The routes, to be merged into those of `/dicomweb`.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/dicomweb/studies", post(store))
+            .route("/dicomweb/studies/{study}", post(store_into))
+            .route("/dicomweb/centres/{centre}/studies", post(store_for))
+            .route("/dicomweb/centres/{centre}/studies/{study}", post(store_into_for))
+            .with_state(self)
+    }
+}
+
+/// Where a request wants its instances.
+struct Target {
+    centre: CentreId,
+    study: Option<StudyInstanceUid>,
+    /// The path below which the instances can be retrieved.
+    base: String,
+}
+
+async fn store(stow: State<Stow>, caller: Caller, headers: HeaderMap, body: Body) -> Response {
+    answer(stow, caller, None, None, &headers, body).await
+}
+
+async fn store_into(
+    stow: State<Stow>,
+    caller: Caller,
+    Path(study): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    answer(stow, caller, None, Some(study), &headers, body).await
+}
+
+async fn store_for(
+    stow: State<Stow>,
+    caller: Caller,
+    Path(centre): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    answer(stow, caller, Some(centre), None, &headers, body).await
+}
+
+async fn store_into_for(
+    stow: State<Stow>,
+    caller: Caller,
+    Path((centre, study)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    answer(stow, caller, Some(centre), Some(study), &headers, body).await
+}
+
+async fn answer(
+    State(stow): State<Stow>,
+    caller: Caller,
+    centre: Option<String>,
+    study: Option<String>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Response {
+    let target = match target(&caller, centre.as_deref(), study.as_deref(), headers) {
+        Ok(target) => target,
+        Err(problem) => return problem.into_response(),
+    };
+    let Ok(_place) = stow.places.clone().try_acquire_owned() else {
+        let busy = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Too many uploads are under way.");
+        return ([(header::RETRY_AFTER, RETRY_AFTER_SECONDS)], busy.next_step("Send the request again."))
+            .into_response();
+    };
+    match stow.take(&target, headers, body).await {
+        Ok(outcomes) => {
+            stow.tell(headers, &outcomes).await;
+            module(&target, &outcomes)
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn target(
+    caller: &Caller,
+    centre: Option<&str>,
+    study: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<Target, Problem> {
+    let own = caller.centre().cloned();
+    let (centre, prefix) = match centre {
+        Some(text) => {
+            let centre = CentreId::parse(text)
+                .ok()
+                .filter(|centre| caller.may_see(centre))
+                .ok_or_else(Problem::unknown)?;
+            let prefix = format!("/dicomweb/centres/{centre}");
+            (centre, prefix)
+        }
+        None => {
+            let centre = own.ok_or_else(|| {
+                Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "centre_missing",
+                    "The address does not say for which centre.",
+                )
+                .next_step("Use a centre's token, or /dicomweb/centres/CENTRE/studies.")
+            })?;
+            (centre, "/dicomweb".to_owned())
+        }
+    };
+    let study = study.map(StudyInstanceUid::parse).transpose();
+    let study =
+        study.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid_uid", error.to_string()))?;
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    Ok(Target { centre, study, base: format!("http://{host}{prefix}") })
+}
+
+/// What became of one part.
+struct Outcome {
+    sop_class: Option<SopClassUid>,
+    sop_instance: Option<SopInstanceUid>,
+    result: Result<Received, Refusal>,
+}
+
+impl Stow {
+    async fn take(&self, target: &Target, headers: &HeaderMap, body: Body) -> Result<Vec<Outcome>, Problem> {
+        let boundary = boundary(headers)?;
+        let limit = self.config.request_bytes_max;
+        let mut parts = Multipart::new(one_at_a_time(body, limit), boundary);
+        let mut outcomes = Vec::new();
+        while let Some(part) = parts.next_field().await.map_err(|error| broken(&error, limit))? {
+            if outcomes.len() == self.config.request_parts_max {
+                return Err(Problem::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "too_many_parts",
+                    "The request has too many parts.",
+                )
+                .next_step("Send the study in several requests."));
+            }
+            outcomes.push(self.take_part(target, part).await.map_err(|error| broken(&error, limit))?);
+        }
+        if outcomes.is_empty() {
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "no_parts",
+                "The request holds no DICOM part.",
+            ));
+        }
+        Ok(outcomes)
+    }
+
+    /// Takes one part. An error is one of the request as a whole; a refused object is an [`Outcome`].
+    async fn take_part(
+        &self,
+        target: &Target,
+        mut part: multer::Field<'_>,
+    ) -> Result<Outcome, multer::Error> {
+        let mut beginning = BytesMut::new();
+        let head = loop {
+            let chunk = part.chunk().await?;
+            let is_whole = chunk.is_none();
+            beginning.extend_from_slice(&chunk.unwrap_or_default());
+            match sniff::part10(&beginning, is_whole) {
+                Sniffed::More if is_whole => {
+                    return drain(part, Refusal::NotUnderstood("it ends within its file meta".to_owned()))
+                        .await;
+                }
+                Sniffed::More => {}
+                Sniffed::DataSet(place) => break place,
+                Sniffed::NotDicom(reason) => {
+                    return drain(part, Refusal::NotUnderstood(reason.to_owned())).await;
+                }
+            }
+        };
+        let mut receiving = self.intake.receive(Announced {
+            centre: target.centre.clone(),
+            source: Source::Web,
+            sop_class: None,
+            sop_instance: None,
+            study: target.study.clone(),
+            transfer_syntax: head.transfer_syntax,
+        });
+        let mut next = Some(beginning.split_off(head.at.min(beginning.len())).freeze());
+        while let Some(bytes) = next {
+            if let Err(refusal) = receiving.write(bytes).await {
+                let (sop_class, sop_instance) = receiving.names();
+                let drained = drain(part, refusal).await?;
+                return Ok(Outcome { sop_class, sop_instance, ..drained });
+            }
+            next = part.chunk().await?;
+        }
+        let (sop_class, sop_instance) = receiving.names();
+        Ok(Outcome { sop_class, sop_instance, result: receiving.finish().await })
+    }
+
+    /// Tells the catalog what the end of the request says about completeness.
+    async fn tell(&self, headers: &HeaderMap, outcomes: &[Outcome]) {
+        let mut studies: BTreeMap<StudyKey, u32> = BTreeMap::new();
+        for received in outcomes.iter().filter_map(|outcome| outcome.result.as_ref().ok()) {
+            *studies.entry(received.study.clone()).or_default() += 1;
+        }
+        let expected =
+            headers.get(EXPECTED_HEADER).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
+        let at = self.clock.now();
+        for (study, instances) in studies {
+            let evidence = match expected {
+                Some(expected) => Evidence::SenderCount { expected, at },
+                None if instances >= BOUNDARY_INSTANCES_MIN => Evidence::RequestBoundary { instances, at },
+                None => continue,
+            };
+            if let Err(error) = self.catalog.sender_said(&study, &evidence).await {
+                // The images are stored and the quiet period decides in its place, so this is no failure of the request.
+                tracing::warn!(
+                    centre = %study.centre,
+                    error = &error as &dyn std::error::Error,
+                    "the end of an upload was not noted; the quiet period decides"
+                );
+            }
+        }
+    }
+}
+
+/// Reads a refused part to its end, so that the next one can be read.
+async fn drain(mut part: multer::Field<'_>, refusal: Refusal) -> Result<Outcome, multer::Error> {
+    tracing::warn!(reason = %refusal, "object refused");
+    while part.chunk().await?.is_some() {}
+    Ok(Outcome { sop_class: None, sop_instance: None, result: Err(refusal) })
+}
+
+fn boundary(headers: &HeaderMap) -> Result<String, Problem> {
+    let unsupported = |message: &str| {
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message).next_step(
+            "Send multipart/related; type=\"application/dicom\"; boundary=… with one instance a part.",
+        )
+    };
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(unsupported("Compressed request bodies are not taken."));
+    }
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut parameters = content_type.split(';').map(str::trim);
+    if !parameters.next().is_some_and(|media_type| media_type.eq_ignore_ascii_case("multipart/related")) {
+        return Err(unsupported("The body is not multipart/related."));
+    }
+    let mut boundary = None;
+    for (name, value) in parameters.filter_map(|parameter| parameter.split_once('=')) {
+        let value = value.trim().trim_matches('"');
+        match name.trim().to_ascii_lowercase().as_str() {
+            "boundary" => boundary = Some(value.to_owned()),
+            "type" if !value.eq_ignore_ascii_case("application/dicom") => {
+                return Err(unsupported("The parts are not application/dicom."));
+            }
+            _ => {}
+        }
+    }
+    match boundary {
+        Some(boundary) if (1..=70).contains(&boundary.len()) => Ok(boundary),
+        Some(_) | None => Err(unsupported("The boundary is missing or longer than 70 characters.")),
+    }
+}
+
+/// The request's bytes, counted, one chunk per poll: the multipart reader takes as long as the stream is ready, and would hold a fast sender's
+/// whole request in memory.
+fn one_at_a_time(body: Body, bytes_max: u64) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send {
+    let mut chunks = body.into_data_stream();
+    let mut bytes = 0_u64;
+    let mut rest = false;
+    futures::stream::poll_fn(move |context| {
+        if std::mem::take(&mut rest) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let polled = chunks.poll_next_unpin(context);
+        rest = polled.is_ready();
+        polled.map(|chunk| {
+            let chunk = chunk?.map_err(std::io::Error::other);
+            bytes += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+            Some(chunk.and_then(|chunk| {
+                if bytes > bytes_max {
+                    Err(std::io::Error::from(std::io::ErrorKind::FileTooLarge))
+                } else {
+                    Ok(chunk)
+                }
+            }))
+        })
+    })
+}
+
+fn broken(error: &multer::Error, bytes_max: u64) -> Problem {
+    let too_large = |error: &multer::Error| {
+        let mut cause: Option<&dyn std::error::Error> = Some(error);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<std::io::Error>() {
+                return error.kind() == std::io::ErrorKind::FileTooLarge;
+            }
+            cause = error.source();
+        }
+        false
+    };
+    if too_large(error) {
+        let message = format!("The request is larger than {bytes_max} bytes.");
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+            .next_step("Send the study in several requests.");
+    }
+    tracing::warn!(error = error as &dyn std::error::Error, "upload broke off");
+    Problem::new(StatusCode::BAD_REQUEST, "broken_multipart", "The multipart body cannot be read to its end.")
+        .next_step("Send the request again; instances that were stored before are recognised.")
+}
+
+/// The Store Instances Response Module (PS3.18 annex I), as DICOM JSON.
+fn module(target: &Target, outcomes: &[Outcome]) -> Response {
+    let reference = |class: Option<&SopClassUid>, instance: Option<&SopInstanceUid>| {
+        let mut item = serde_json::Map::new();
+        for (tag, uid) in
+            [("00081150", class.map(SopClassUid::as_str)), ("00081155", instance.map(SopInstanceUid::as_str))]
+        {
+            if let Some(uid) = uid {
+                item.insert(tag.to_owned(), json!({"vr": "UI", "Value": [uid]}));
+            }
+        }
+        item
+    };
+    let (mut stored, mut failed, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+    let mut studies = std::collections::BTreeSet::new();
+    for outcome in outcomes {
+        match &outcome.result {
+            Ok(received) => {
+                let url = format!("{}/studies/{}", target.base, received.study.uid);
+                let mut item = reference(Some(&received.sop_class), Some(&received.sop_instance));
+                let instance = format!("{url}/instances/{}", received.sop_instance);
+                item.insert("00081190".to_owned(), json!({"vr": "UR", "Value": [instance]}));
+                stored.push(Value::Object(item));
+                studies.insert(url);
+            }
+            Err(refusal) => {
+                let mut item = reference(outcome.sop_class.as_ref(), outcome.sop_instance.as_ref());
+                let is_known = item.len() == 2;
+                item.insert("00081197".to_owned(), json!({"vr": "US", "Value": [refusal.status().0]}));
+                item.insert("00090010".to_owned(), json!({"vr": "LO", "Value": ["TELERAD"]}));
+                item.insert("00091001".to_owned(), json!({"vr": "LT", "Value": [refusal.to_string()]}));
+                (if is_known { &mut failed } else { &mut unknown }).push(Value::Object(item));
+            }
+        }
+    }
+    let status = match (stored.is_empty(), failed.is_empty() && unknown.is_empty()) {
+        (false, true) => StatusCode::OK,
+        (false, false) => StatusCode::ACCEPTED,
+        (true, _) if outcomes.iter().all(is_out_of_resources) => StatusCode::SERVICE_UNAVAILABLE,
+        (true, _) => StatusCode::CONFLICT,
+    };
+    let mut module = serde_json::Map::new();
+    let url = match studies.len() {
+        1 => json!({"vr": "UR", "Value": studies}),
+        _ => json!({"vr": "UR"}),
+    };
+    module.insert("00081190".to_owned(), url);
+    for (tag, items) in [("00081198", failed), ("00081199", stored), ("0008119A", unknown)] {
+        if !items.is_empty() {
+            module.insert(tag.to_owned(), json!({"vr": "SQ", "Value": items}));
+        }
+    }
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/dicom+json")],
+        Json(Value::Object(module)).into_response().into_body(),
+    )
+        .into_response()
+}
+
+fn is_out_of_resources(outcome: &Outcome) -> bool {
+    outcome.result.as_ref().is_err_and(|refusal| refusal.status() == Status::OUT_OF_RESOURCES)
+}
