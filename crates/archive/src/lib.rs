@@ -1,1 +1,111 @@
-//! Do: images go out, over DICOMweb.
+//! Do: images go out, over DICOMweb: QIDO-RS and WADO-RS (PS3.18 sections 10.4 and 10.6).
+//!
+//! Every route stands twice: below `/dicomweb` for callers who see one centre, and below `/dicomweb/centres/{centre}`. A centre that a
+//! caller may not see is answered like one that does not exist. Objects leave as they are stored: bytes are copied, never written
+//! anew, in pieces, so that memory does not grow with the size of a study. Storing (STOW-RS) is not here.
+//!
+//! Deviations, on purpose: a request for `application/dicom` that names no transfer syntax is answered as stored, where PS3.18
+//! section 8.7.3.5.2 would have every object rewritten to Explicit VR Little Endian, since all clients that we know read what scanners write and a
+//! copy keeps the digest; `fuzzymatching` is answered with literal matching and a warning, as section 8.3.4.2 allows.
+
+mod accept;
+mod address;
+mod audit;
+mod bulk;
+mod config;
+mod conversion;
+mod fetch;
+mod frames;
+mod metadata;
+mod multipart;
+mod query;
+mod rendered;
+mod retrieve;
+mod validator;
+
+use std::sync::{Arc, Mutex};
+
+use axum::{Router, routing::get};
+use domain::port::{Catalog, Clock, Storage};
+use tokio::sync::Semaphore;
+
+pub use config::Config;
+pub use frames::FRAMES_MAX;
+pub use query::{ROWS_MAX, SCANNED_STUDIES_MAX};
+
+/// What images need to go out.
+#[derive(Clone)]
+pub struct Archive {
+    /// What is known of them.
+    pub catalog: Arc<dyn Catalog>,
+    /// Where their bytes rest.
+    pub storage: Arc<dyn Storage>,
+    /// What time it is, for the audit.
+    pub clock: Arc<dyn Clock>,
+    /// Settings.
+    pub config: Config,
+}
+
+/// What all requests share.
+struct Shared {
+    catalog: Arc<dyn Catalog>,
+    storage: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+    config: Config,
+    seen: Mutex<audit::Seen>,
+    metadata: Mutex<metadata::Cache>,
+    shapes: Mutex<frames::Shapes>,
+    pictures: Arc<Semaphore>,
+    pictures_waiting: Arc<Semaphore>,
+}
+
+type State = Arc<Shared>;
+
+/// The routes of QIDO-RS and WADO-RS. Who calls must have been found out before (`gate::Gate::layer`).
+pub fn router(archive: Archive) -> Router {
+    let Archive { catalog, storage, clock, config } = archive;
+    let shared = Arc::new(Shared {
+        seen: Mutex::default(),
+        metadata: Mutex::new(metadata::Cache::new(config.metadata_cache_bytes)),
+        shapes: Mutex::default(),
+        pictures: Arc::new(Semaphore::new(config.pictures_at_once)),
+        pictures_waiting: Arc::new(Semaphore::new(config.pictures_at_once + config.pictures_waiting_max)),
+        catalog,
+        storage,
+        clock,
+        config,
+    });
+    ["/dicomweb", "/dicomweb/centres/{centre}"]
+        .into_iter()
+        .fold(Router::new(), |router, prefix| router.merge(routes(prefix)))
+        .with_state(shared)
+}
+
+/// The routes below one prefix. The paths are, to the letter, those of STOW-RS where both have one, so that the routers merge.
+fn routes(prefix: &str) -> Router<State> {
+    let study = format!("{prefix}/studies/{{study}}");
+    let series = format!("{study}/series/{{series}}");
+    let instance = format!("{series}/instances/{{instance}}");
+    let frames = format!("{instance}/frames/{{frames}}");
+    Router::new()
+        .route(&format!("{prefix}/studies"), get(query::studies))
+        .route(&format!("{prefix}/series"), get(query::series))
+        .route(&format!("{prefix}/instances"), get(query::instances))
+        .route(&study, get(retrieve::study))
+        .route(&format!("{study}/metadata"), get(metadata::study))
+        .route(&format!("{study}/thumbnail"), get(rendered::study_thumbnail))
+        .route(&format!("{study}/series"), get(query::series_of_study))
+        .route(&format!("{study}/instances"), get(query::instances_of_study))
+        .route(&series, get(retrieve::series))
+        .route(&format!("{series}/metadata"), get(metadata::series))
+        .route(&format!("{series}/thumbnail"), get(rendered::series_thumbnail))
+        .route(&format!("{series}/instances"), get(query::instances_of_series))
+        .route(&instance, get(retrieve::instance))
+        .route(&format!("{instance}/metadata"), get(metadata::instance))
+        .route(&format!("{instance}/bulkdata/{{*place}}"), get(bulk::bulk_data))
+        .route(&format!("{instance}/rendered"), get(rendered::instance))
+        .route(&format!("{instance}/thumbnail"), get(rendered::instance_thumbnail))
+        .route(&frames, get(frames::frames))
+        .route(&format!("{frames}/rendered"), get(rendered::frame))
+        .route(&format!("{frames}/thumbnail"), get(rendered::frame_thumbnail))
+}

@@ -1,0 +1,319 @@
+//! The `Accept` header (RFC 9110 section 12.5.1) and its query parameter (PS3.18 section 8.3.3.1), and the media types that they agree to.
+//! Not what the answer then is made of.
+
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use domain::uid::TransferSyntaxUid;
+use gate::Problem;
+
+use crate::query::parameters;
+
+/// Longest `Accept` that is read, in bytes; viewers send about 100.
+const ACCEPT_BYTES_MAX: usize = 8 * 1024;
+/// Most media ranges that are looked at.
+const RANGES_MAX: usize = 64;
+
+/// The media type of a DICOM file.
+pub(crate) const DICOM: &str = "application/dicom";
+/// The media type of DICOM JSON.
+pub(crate) const DICOM_JSON: &str = "application/dicom+json";
+/// The media type of bytes.
+pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
+const JSON: &str = "application/json";
+const MULTIPART: &str = "multipart/related";
+
+/// One media range that a client takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MediaRange {
+    /// `type/subtype` in lower case, `*` for any.
+    pub(crate) media_type: String,
+    /// Names in lower case, values as they stand without quotes.
+    pub(crate) parameters: Vec<(String, String)>,
+    /// How much it is wanted, in thousandths.
+    quality: u16,
+}
+
+/// What a client takes, the most wanted first. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Accepted(Vec<MediaRange>);
+
+/// How one or more payloads are put in an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packaging {
+    /// As parts of `multipart/related`.
+    Multipart,
+    /// One alone.
+    Single,
+}
+
+/// What a media range asks for, seen through `multipart/related`.
+pub(crate) struct Wanted<'a> {
+    /// How it is to be put in the answer.
+    pub(crate) packaging: Packaging,
+    /// The media type of the payload, may hold `*`.
+    pub(crate) payload: &'a str,
+    /// The transfer syntax; `None` when the client did not say.
+    pub(crate) transfer_syntax: Option<&'a str>,
+}
+
+impl MediaRange {
+    fn any() -> Self {
+        Self { media_type: "*/*".to_owned(), parameters: Vec::new(), quality: 1000 }
+    }
+
+    fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut pieces = split(text, ';').into_iter();
+        let media_type = pieces.next()?.trim().to_ascii_lowercase();
+        let (kind, subtype) = media_type.split_once('/')?;
+        if !is_token(kind) || !is_token(subtype) {
+            return None;
+        }
+        let mut range = Self { media_type, parameters: Vec::new(), quality: 1000 };
+        for piece in pieces.filter(|piece| !piece.trim().is_empty()) {
+            let (name, value) = piece.split_once('=')?;
+            let (name, value) = (name.trim().to_ascii_lowercase(), unquoted(value.trim()));
+            if name == "q" {
+                range.quality = quality(&value)?;
+            } else {
+                range.parameters.push((name, value));
+            }
+        }
+        Some(range)
+    }
+}
+
+impl Accepted {
+    /// What a request takes: the `accept` of the query where it is there, else the header, else anything. What cannot be read is not
+    /// counted.
+    pub(crate) fn of(headers: &HeaderMap, uri: &Uri) -> Result<Self, Problem> {
+        let query = parameters(uri)?.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case("accept"));
+        let mut texts: Vec<String> = query.map(|(_, value)| value).collect();
+        if texts.is_empty() {
+            let lines = headers.get_all(header::ACCEPT).iter();
+            texts = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned()).collect();
+        }
+        Self::read(&texts.join(","))
+    }
+
+    fn read(text: &str) -> Result<Self, Problem> {
+        if text.len() > ACCEPT_BYTES_MAX {
+            return Err(Problem::bad_request("The Accept header is too long."));
+        }
+        if text.trim().is_empty() {
+            return Ok(Self(vec![MediaRange::any()]));
+        }
+        let mut ranges: Vec<MediaRange> =
+            split(text, ',').into_iter().filter_map(MediaRange::parse).take(RANGES_MAX).collect();
+        ranges.retain(|range| range.quality > 0);
+        // A stable sort: what is wanted as much stands as the client put it.
+        ranges.sort_by_key(|range| std::cmp::Reverse(range.quality));
+        Ok(Self(ranges))
+    }
+
+    /// The first wanted thing that `offer` has.
+    pub(crate) fn choose<T>(&self, mut offer: impl FnMut(&Wanted<'_>) -> Option<T>) -> Option<T> {
+        self.0.iter().find_map(|range| {
+            let transfer_syntax = range.parameter("transfer-syntax");
+            let packagings: &[Packaging] = match range.media_type.as_str() {
+                MULTIPART | "multipart/*" => &[Packaging::Multipart],
+                "*/*" => &[Packaging::Multipart, Packaging::Single],
+                _ => &[Packaging::Single],
+            };
+            packagings.iter().find_map(|&packaging| {
+                let payload = match (packaging, range.media_type.as_str()) {
+                    (Packaging::Multipart, _) => range.parameter("type").unwrap_or("*/*"),
+                    (Packaging::Single, media_type) => media_type,
+                };
+                offer(&Wanted { packaging, payload, transfer_syntax })
+            })
+        })
+    }
+
+    /// The media type for a DICOM JSON answer.
+    ///
+    /// # Errors
+    /// 406 when the client takes no JSON.
+    pub(crate) fn json(&self) -> Result<&'static str, Problem> {
+        let offer = |wanted: &Wanted<'_>| match wanted.packaging {
+            Packaging::Multipart => None,
+            Packaging::Single => {
+                [DICOM_JSON, JSON].into_iter().find(|media_type| matches(wanted.payload, media_type))
+            }
+        };
+        self.choose(offer).ok_or_else(|| not_acceptable(&[DICOM_JSON.to_owned()]))
+    }
+
+    /// How DICOM files go out, as they are stored.
+    ///
+    /// # Errors
+    /// 406 when the client takes no DICOM files, or only such of another transfer syntax.
+    pub(crate) fn objects<'a>(
+        &self,
+        stored: impl Iterator<Item = &'a TransferSyntaxUid> + Clone,
+        is_one: bool,
+    ) -> Result<Packaging, Problem> {
+        let offer = |wanted: &Wanted<'_>| {
+            let is_packaged = is_one || wanted.packaging == Packaging::Multipart;
+            let is_stored = stored.clone().all(|syntax| takes_stored(wanted, syntax));
+            (is_packaged && is_stored && matches(wanted.payload, DICOM)).then_some(wanted.packaging)
+        };
+        self.choose(offer).ok_or_else(|| {
+            let mut offers: Vec<String> = stored
+                .clone()
+                .map(|syntax| {
+                    format!("multipart/related; type=\"application/dicom\"; transfer-syntax={syntax}")
+                })
+                .collect();
+            offers.sort();
+            offers.dedup();
+            not_acceptable(&offers)
+        })
+    }
+}
+
+/// Whether a wanted media type, which may hold `*`, includes one.
+pub(crate) fn matches(wanted: &str, media_type: &str) -> bool {
+    if wanted == "*/*" {
+        return true;
+    }
+    match wanted.strip_suffix("/*") {
+        Some(kind) => media_type.split('/').next().is_some_and(|of| of.eq_ignore_ascii_case(kind)),
+        None => wanted.eq_ignore_ascii_case(media_type),
+    }
+}
+
+/// Whether what is stored is what is wanted: the client said nothing, `*`, or this transfer syntax.
+pub(crate) fn takes_stored(wanted: &Wanted<'_>, stored: &TransferSyntaxUid) -> bool {
+    wanted.transfer_syntax.is_none_or(|syntax| syntax == "*" || syntax == stored.as_str())
+}
+
+/// 406, with what there is.
+pub(crate) fn not_acceptable(offers: &[String]) -> Problem {
+    Problem::new(
+        StatusCode::NOT_ACCEPTABLE,
+        "not_acceptable",
+        "This is not held in a form that the client accepts.",
+    )
+    .next_step("Ask for one of the offered media types in the Accept header.")
+    .with("offers", offers.to_vec())
+}
+
+/// Splits at a character that does not stand in quotes.
+fn split(text: &str, at: char) -> Vec<&str> {
+    let (mut pieces, mut begin, mut is_quoted, mut is_escaped) = (Vec::new(), 0, false, false);
+    for (place, c) in text.char_indices() {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_quoted => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            c if c == at && !is_quoted => {
+                pieces.push(&text[begin..place]);
+                begin = place + c.len_utf8();
+            }
+            _ => {}
+        }
+    }
+    pieces.push(&text[begin..]);
+    pieces
+}
+
+/// A value without its quotes. Values that should have quotes and have none, like `type=application/dicom`, are taken as they stand.
+fn unquoted(value: &str) -> String {
+    let Some(inner) = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) else {
+        return value.to_owned();
+    };
+    let mut plain = String::with_capacity(inner.len());
+    let mut characters = inner.chars();
+    while let Some(c) = characters.next() {
+        plain.extend(if c == '\\' { characters.next() } else { Some(c) });
+    }
+    plain
+}
+
+/// A weight (RFC 9110 section 12.4.2) in thousandths.
+fn quality(value: &str) -> Option<u16> {
+    let weight: f32 = value.parse().ok()?;
+    (0.0..=1.0).contains(&weight).then_some((weight * 1000.0).round() as u16)
+}
+
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CT: &str = "1.2.840.10008.1.2.4.80";
+
+    fn objects(accept: &str, is_one: bool) -> Option<Packaging> {
+        let stored = [TransferSyntaxUid::parse(CT).unwrap()];
+        Accepted::read(accept).unwrap().objects(stored.iter(), is_one).ok()
+    }
+
+    #[test]
+    fn quotes_hide_separators() {
+        let accepted =
+            Accepted::read(r#"Multipart/Related; TYPE="a/b;c,\"d\"" ;q=0.5, text/html ;, */* ; Q=0.123"#)
+                .unwrap();
+        let [html, multipart, any] = accepted.0.as_slice() else { panic!("{accepted:?}") };
+        assert_eq!(html.media_type, "text/html");
+        assert_eq!(multipart.parameter("type"), Some("a/b;c,\"d\""));
+        assert_eq!((any.media_type.as_str(), any.quality), ("*/*", 123));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_counted() {
+        for text in ["nonsense", "a/b;q=2", "a/b;q=x", "/", "a/b;x", "a/b;q=0", "multipart/related; type"] {
+            assert_eq!(Accepted::read(text).unwrap().0, [], "{text}");
+        }
+        assert!(Accepted::read(&"a".repeat(ACCEPT_BYTES_MAX + 1)).is_err());
+        assert_eq!(Accepted::read(" ").unwrap().0, [MediaRange::any()]);
+    }
+
+    #[test]
+    fn files_go_out_as_they_are_stored_or_not_at_all() {
+        let multipart = Some(Packaging::Multipart);
+        for (accept, is_one, expected) in [
+            ("", true, multipart),
+            ("*/*", true, multipart),
+            ("multipart/related", false, multipart),
+            (r#"multipart/related; type="application/dicom""#, false, multipart),
+            ("multipart/related; type=application/dicom; transfer-syntax=*", false, multipart),
+            (
+                "multipart/related; type=application/dicom; transfer-syntax=1.2.840.10008.1.2.4.80",
+                false,
+                multipart,
+            ),
+            ("multipart/related; type=application/dicom; transfer-syntax=1.2.840.10008.1.2.1", false, None),
+            ("multipart/related; type=application/octet-stream", false, None),
+            ("application/dicom", true, Some(Packaging::Single)),
+            ("application/dicom", false, None),
+            (
+                "application/dicom; transfer-syntax=1.2.840.10008.1.2.1, application/dicom;q=0.5",
+                true,
+                Some(Packaging::Single),
+            ),
+            ("application/zip", false, None),
+        ] {
+            assert_eq!(objects(accept, is_one), expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn json_has_two_names() {
+        for (accept, expected) in [
+            ("application/dicom+json", Some(DICOM_JSON)),
+            ("application/json", Some(JSON)),
+            ("application/json, application/dicom+json;q=0.9", Some(JSON)),
+            ("application/*", Some(DICOM_JSON)),
+            ("", Some(DICOM_JSON)),
+            (r#"multipart/related; type="application/dicom+xml""#, None),
+        ] {
+            assert_eq!(Accepted::read(accept).unwrap().json().ok(), expected, "{accept}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Settings of the archive.
+
+use serde::Deserialize;
+
+/// Settings, each with its unit in its name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How the service is reached from outside, for example `https://images.example.org`, without a path. Without it, addresses in
+    /// answers are made of the request's `Host`.
+    pub public_url: Option<String>,
+    /// Memory for metadata of series that were asked for before, in bytes.
+    pub metadata_cache_bytes: usize,
+    /// Objects read at one time for one metadata request.
+    pub objects_at_once: usize,
+    /// Pictures made at one time: as many as there are processors to spare, since each keeps one busy.
+    pub pictures_at_once: usize,
+    /// Requests for pictures that wait for their turn; more are told to come back.
+    pub pictures_waiting_max: usize,
+    /// From the request of a picture to its answer, in seconds.
+    pub picture_seconds_max: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            public_url: None,
+            metadata_cache_bytes: 64 << 20,
+            objects_at_once: 12,
+            pictures_at_once: 2,
+            pictures_waiting_max: 64,
+            picture_seconds_max: 30,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Headers of stored objects: read, guarded, and written as DICOM JSON. Not the pixels.
+
+use bytes::Bytes;
+use domain::{
+    image::Instance,
+    port::{Storage, StorageError},
+};
+use gate::Problem;
+use imaging::{
+    guard::{GuardedHeader, Refusal},
+    json,
+    sniff::{self, Sniffed},
+};
+use serde_json::{Map, Value};
+
+use crate::{Shared, address::instance_address, fetch};
+
+/// Largest beginning of an object that is read for its header. A header has at most 16 MiB; a deflated object is read whole.
+const BEGINNING_BYTES_MAX: u64 = 128 << 20;
+/// Bytes that are read after the header: they say why it ends there, and are the first that who looks for frames wants to see.
+const AFTER_HEADER_BYTES: u64 = 4096 + 16;
+/// Headers of more bytes are worked on beside the threads that serve requests: they take longer than a request should wait for another.
+const LARGE_HEADER_BYTES: usize = 512 << 10;
+
+/// Why there is no header.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HeaderError {
+    /// The object cannot be read.
+    #[error("the object cannot be read")]
+    Storage(#[from] StorageError),
+    /// The object is a deflated one beyond what is inflated here.
+    #[error("the object is too large to look for its header")]
+    TooLarge,
+    /// The object is no DICOM file.
+    #[error("the object is no DICOM file: {0}")]
+    NotDicom(&'static str),
+    /// The guard does not let the header in, although it did when the object came.
+    #[error("the header cannot be read")]
+    Refused(#[source] Refusal),
+    /// The work was ended from outside.
+    #[error("reading the header was broken off")]
+    BrokenOff,
+}
+
+/// The beginning of an object, up to some bytes after its header.
+pub(crate) struct Beginning {
+    /// The header.
+    pub(crate) header: GuardedHeader,
+    /// All bytes that were read, from the first one of the object.
+    pub(crate) bytes: Bytes,
+}
+
+/// Reads the beginning of an object.
+pub(crate) async fn beginning(storage: &dyn Storage, instance: &Instance) -> Result<Beginning, HeaderError> {
+    let end = instance.attributes.header_bytes.saturating_add(AFTER_HEADER_BYTES).min(instance.bytes);
+    let limit = usize::try_from(BEGINNING_BYTES_MAX).unwrap_or(usize::MAX);
+    if end > BEGINNING_BYTES_MAX {
+        return Err(HeaderError::TooLarge);
+    }
+    let bytes = fetch::bytes(storage, instance, 0..end, limit).await?;
+    with_header(bytes.len(), move || Ok(Beginning { header: guarded(&bytes)?, bytes })).await?
+}
+
+/// The header of an object as a DICOM JSON object, bulk data by reference. When it cannot be made, what the catalog knows stands in
+/// its place, so that one odd object does not hide a series.
+pub(crate) async fn json(shared: &Shared, instance: &Instance, base: &str) -> Result<Bytes, StorageError> {
+    let bulk_base = format!("{}/bulkdata", instance_address(base, instance));
+    let written = match beginning(&*shared.storage, instance).await {
+        Ok(Beginning { header, .. }) => with_header(header.bytes.len(), move || {
+            json::metadata(&header, &bulk_base).map_err(HeaderError::Refused)
+        })
+        .await
+        .and_then(|written| written),
+        Err(error) => Err(error),
+    };
+    let object = match written {
+        Ok(object) => object,
+        Err(HeaderError::Storage(error)) => return Err(error),
+        Err(error) => {
+            tracing::error!(
+                sha256 = %instance.file_sha256,
+                error = &error as &dyn std::error::Error,
+                "metadata of an object are those of the catalog"
+            );
+            from_catalog(instance)
+        }
+    };
+    Ok(Value::Object(object).to_string().into())
+}
+
+/// Works on a header, beside the threads that serve requests when it is large.
+pub(crate) async fn with_header<T: Send + 'static>(
+    header_bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, HeaderError> {
+    if header_bytes < LARGE_HEADER_BYTES {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|_| HeaderError::BrokenOff)
+}
+
+impl From<HeaderError> for Problem {
+    fn from(error: HeaderError) -> Self {
+        match error {
+            HeaderError::Storage(error) => error.into(),
+            HeaderError::TooLarge
+            | HeaderError::NotDicom(_)
+            | HeaderError::Refused(_)
+            | HeaderError::BrokenOff => Self::internal(&error),
+        }
+    }
+}
+
+fn guarded(beginning: &[u8]) -> Result<GuardedHeader, HeaderError> {
+    let place = match sniff::part10(beginning, true) {
+        Sniffed::DataSet(place) => place,
+        Sniffed::More => return Err(HeaderError::NotDicom("it ends too early")),
+        Sniffed::NotDicom(why) => return Err(HeaderError::NotDicom(why)),
+    };
+    GuardedHeader::of(&beginning[place.at..], &place.transfer_syntax).map_err(HeaderError::Refused)
+}
+
+fn from_catalog(instance: &Instance) -> Map<String, Value> {
+    let attributes = &instance.attributes;
+    let text = |tag: &str, vr: &str, value: &str| {
+        Some((tag.to_owned(), serde_json::json!({"vr": vr, "Value": [value]})))
+    };
+    let number = |tag: &str, vr: &str, value: Option<i64>| {
+        value.map(|value| (tag.to_owned(), serde_json::json!({"vr": vr, "Value": [value]})))
+    };
+    let elements = [
+        text("00080005", "CS", "ISO_IR 192"),
+        text("00080016", "UI", instance.sop_class.as_str()),
+        text("00080018", "UI", instance.sop_instance.as_str()),
+        text("0020000D", "UI", instance.study.as_str()),
+        text("0020000E", "UI", instance.series.as_str()),
+        number("00200013", "IS", attributes.number),
+        number("00280008", "IS", attributes.frames.map(i64::from)),
+        number("00280010", "US", attributes.rows.map(i64::from)),
+        number("00280011", "US", attributes.columns.map(i64::from)),
+        number("00280100", "US", attributes.bits_allocated.map(i64::from)),
+    ];
+    elements.into_iter().flatten().collect()
+}

@@ -1,0 +1,71 @@
+//! Bytes of stored objects, as streams of pieces or, where they are bounded, in one.
+
+use std::{io, ops::Range};
+
+use bytes::Bytes;
+use domain::{
+    image::Instance,
+    port::{ObjectReader, Storage, StorageError},
+};
+use futures::{StreamExt as _, stream};
+
+use crate::multipart::Content;
+
+/// The bytes of an object, or of a range of them that lies within it. The store is asked before this returns.
+pub(crate) async fn content(
+    storage: &dyn Storage,
+    instance: &Instance,
+    range: Option<Range<u64>>,
+) -> Result<Content, StorageError> {
+    let expected = range.as_ref().map_or(instance.bytes, |range| range.end - range.start);
+    let reader = storage.read(&instance.object, range).await?;
+    if reader.object_bytes != instance.bytes {
+        return Err(StorageError::Corrupt(instance.object.clone()));
+    }
+    Ok(pieces(reader, expected))
+}
+
+/// A range of an object in one piece of memory.
+pub(crate) async fn bytes(
+    storage: &dyn Storage,
+    instance: &Instance,
+    range: Range<u64>,
+    bytes_max: usize,
+) -> Result<Bytes, StorageError> {
+    let expected = range.end - range.start;
+    let reader = storage.read(&instance.object, Some(range)).await?;
+    if reader.object_bytes != instance.bytes {
+        return Err(StorageError::Corrupt(instance.object.clone()));
+    }
+    let all = reader.collect(bytes_max).await?;
+    if all.len() as u64 != expected {
+        return Err(StorageError::Corrupt(instance.object.clone()));
+    }
+    Ok(all.into())
+}
+
+/// What a broken store means to a body that is on its way already.
+pub(crate) fn broken_off(error: StorageError) -> io::Error {
+    tracing::error!(error = &error as &dyn std::error::Error, "an answer breaks off");
+    io::Error::other(error)
+}
+
+fn pieces(reader: ObjectReader, expected: u64) -> Content {
+    let state = (Some(reader.pieces), expected);
+    stream::unfold(state, |(pieces, left)| async move {
+        let mut pieces = pieces?;
+        match pieces.next().await {
+            Ok(Some(piece)) if piece.len() as u64 <= left => {
+                let left = left - piece.len() as u64;
+                Some((Ok(piece), (Some(pieces), left)))
+            }
+            Ok(None) if left == 0 => None,
+            Ok(Some(_) | None) => {
+                tracing::error!("an answer breaks off: an object has not as many bytes as it should");
+                Some((Err(io::ErrorKind::UnexpectedEof.into()), (None, 0)))
+            }
+            Err(error) => Some((Err(broken_off(error)), (None, 0))),
+        }
+    })
+    .boxed()
+}

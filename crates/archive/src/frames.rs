@@ -1,0 +1,401 @@
+//! WADO-RS of frames (PS3.18 sections 8.7.3 and 10.4.1.1.6): the bytes of each as they are stored, compressed or not, with the media type and the
+//! transfer syntax that they have. Only the bytes of the frames that are asked for are read.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    ops::Range,
+    sync::{Arc, PoisonError},
+};
+
+use axum::{
+    body::Body,
+    extract::State as Here,
+    http::{HeaderMap, StatusCode, Uri},
+    response::Response,
+};
+use bytes::Bytes;
+use domain::{
+    audit::Action,
+    digest::Sha256Digest,
+    image::Instance,
+    port::{Storage, StorageError},
+};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, future, stream};
+use gate::Problem;
+use imaging::{
+    frames::{FramePlace, FramesError, LocateError, Shape, Wanted, locate},
+    syntax::{EXPLICIT_LITTLE, Syntax, frame_media_type, is_uncompressed},
+    tree,
+};
+
+use crate::{
+    Shared, State,
+    accept::{self, Accepted, OCTET_STREAM, Packaging, matches, not_acceptable},
+    address::{Target, instance_address},
+    conversion::{self, HeaderError},
+    fetch,
+    multipart::{Content, Part},
+    retrieve::{multipart_answer, single_answer},
+    validator::{Kept, Validator},
+};
+
+/// Most frames of one request.
+pub const FRAMES_MAX: usize = 256;
+
+/// Largest frame that is worked on in memory, where its bytes or bits have to be moved.
+const MOVED_BYTES_MAX: u64 = 256 << 20;
+/// Most shapes of objects that are remembered, so that a film of a thousand frames is not described a thousand times.
+const SHAPES_MAX: usize = 20_000;
+
+/// Frames of an instance.
+pub(crate) async fn frames(
+    Here(shared): Here<State>,
+    target: Target,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let numbers = numbers(target.part("frames")?)?;
+    let instance = target.known_instance(&shared).await?;
+    let form = Form::of(&instance);
+    let packaging = form.choose(&Accepted::of(&headers, &uri)?, numbers.len() == 1)?;
+    shared.note(&target.caller, Action::ImagesRetrieved, &target.centre, Some(&target.study()?)).await?;
+    let validator = Validator::new(instance.file_sha256.to_string(), Kept::Object);
+    if let Some(response) = validator.not_modified(&headers) {
+        return Ok(response);
+    }
+    let (shape, places) = places(&shared, &instance, &numbers).await?;
+    let address = instance_address(&target.base, &instance);
+    let parts = parts(shared.storage.clone(), Arc::new(instance), shape, places, form.clone(), address);
+    Ok(validator.put_on(answer(packaging, &form, parts).await?))
+}
+
+/// How frames leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Form {
+    /// Their media type.
+    media_type: &'static str,
+    /// Their transfer syntax. Native pixels are Explicit VR Little Endian here, whatever the syntax of the object says about its header.
+    transfer_syntax: String,
+    /// Samples stand with the highest byte first, and are turned.
+    is_big_endian: bool,
+}
+
+impl Form {
+    /// How the frames of an instance leave.
+    pub(crate) fn of(instance: &Instance) -> Self {
+        let syntax = &instance.transfer_syntax;
+        let is_native = is_uncompressed(syntax);
+        Self {
+            media_type: if is_native { OCTET_STREAM } else { frame_media_type(syntax) },
+            transfer_syntax: if is_native { EXPLICIT_LITTLE.to_owned() } else { syntax.to_string() },
+            is_big_endian: Syntax::of(syntax).encoding.big_endian,
+        }
+    }
+
+    /// The media type with its parameter.
+    pub(crate) fn media_type(&self) -> String {
+        format!("{}; transfer-syntax={}", self.media_type, self.transfer_syntax)
+    }
+
+    /// How they are put into an answer.
+    ///
+    /// A client that asks for `application/octet-stream; transfer-syntax=*` takes what is stored, and is told what that is by the media type of
+    /// the parts. One that asks for `application/octet-stream` and no more wants plain samples (PS3.18 table 8.7.3-4), which compressed
+    /// frames are not.
+    ///
+    /// # Errors
+    /// 406.
+    pub(crate) fn choose(&self, accepted: &Accepted, is_one: bool) -> Result<Packaging, Problem> {
+        let offer = |wanted: &accept::Wanted<'_>| {
+            let is_stored =
+                wanted.transfer_syntax.is_none_or(|syntax| syntax == "*" || syntax == self.transfer_syntax);
+            let is_any = wanted.transfer_syntax.is_some() && matches(wanted.payload, OCTET_STREAM);
+            let is_typed = matches(wanted.payload, self.media_type) || is_any;
+            let is_packaged = is_one || wanted.packaging == Packaging::Multipart;
+            (is_stored && is_typed && is_packaged).then_some(wanted.packaging)
+        };
+        accepted.choose(offer).ok_or_else(|| {
+            let Self { media_type, transfer_syntax, .. } = self;
+            not_acceptable(&[format!(
+                "multipart/related; type=\"{media_type}\"; transfer-syntax={transfer_syntax}"
+            )])
+        })
+    }
+}
+
+/// Reads a list of frame numbers.
+///
+/// # Errors
+/// 400 when it is none.
+pub(crate) fn numbers(list: &str) -> Result<Vec<u32>, Problem> {
+    let number = |text: &str| text.trim().parse::<u32>().ok().filter(|number| *number > 0);
+    let numbers: Option<Vec<u32>> = list.split(',').take(FRAMES_MAX + 1).map(number).collect();
+    match numbers {
+        Some(numbers) if numbers.len() <= FRAMES_MAX => Ok(numbers),
+        Some(_) => Err(Problem::bad_request(format!("At most {FRAMES_MAX} frames can be had at once."))),
+        None => Err(Problem::bad_request("Frames are a list of numbers from 1, parted by commas.")),
+    }
+}
+
+/// An answer of frames.
+pub(crate) async fn answer(
+    packaging: Packaging,
+    form: &Form,
+    parts: impl Stream<Item = Result<Part, StorageError>> + Send + 'static,
+) -> Result<Response, Problem> {
+    match packaging {
+        Packaging::Multipart => multipart_answer(&form.media_type(), parts).await,
+        Packaging::Single => {
+            let part = Box::pin(parts).next().await.transpose()?.ok_or_else(Problem::unknown)?;
+            Ok(single_answer(&part.media_type, part.bytes, Body::from_stream(part.content)))
+        }
+    }
+}
+
+/// Where frames are.
+///
+/// # Errors
+/// 404 when there are no such ones, 406 when they cannot be had one by one.
+pub(crate) async fn places(
+    shared: &Shared,
+    instance: &Instance,
+    numbers: &[u32],
+) -> Result<(Shape, Vec<FramePlace>), Problem> {
+    let known = shared.shapes.lock().unwrap_or_else(PoisonError::into_inner).get(&instance.file_sha256);
+    let (shape, beginning) = match known {
+        Some(shape) => (shape, Bytes::new()),
+        None => described(shared, instance).await?,
+    };
+    let wanted = Wanted {
+        shape,
+        transfer_syntax: &instance.transfer_syntax,
+        header_end: instance.attributes.header_bytes,
+        object_bytes: instance.bytes,
+        frames: numbers,
+    };
+    let read = |range: Range<u64>| {
+        let (storage, beginning) = (&*shared.storage, &beginning);
+        async move {
+            let place = |at: u64| usize::try_from(at).ok();
+            let known = place(range.start).zip(place(range.end)).filter(|(_, end)| *end <= beginning.len());
+            if let Some((start, end)) = known {
+                return Ok(beginning.slice(start..end));
+            }
+            let bytes = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+            fetch::bytes(storage, instance, range, bytes).await
+        }
+    };
+    match locate(&wanted, read).await {
+        Ok(places) => Ok((shape, places)),
+        Err(LocateError::Read(error)) => Err(error.into()),
+        Err(LocateError::Frames(error)) => Err(no_frames(&error)),
+    }
+}
+
+/// The shape of the frames of an object, and the bytes that were read to see it.
+async fn described(shared: &Shared, instance: &Instance) -> Result<(Shape, Bytes), Problem> {
+    let conversion::Beginning { header, bytes } = conversion::beginning(&*shared.storage, instance).await?;
+    let shape = conversion::with_header(header.bytes.len(), move || {
+        let tree = tree::read(&header).map_err(HeaderError::Refused)?;
+        Ok::<_, HeaderError>(Shape::read(&tree))
+    })
+    .await??
+    .map_err(|error| no_frames(&error))?;
+    shared.shapes.lock().unwrap_or_else(PoisonError::into_inner).put(instance.file_sha256, shape);
+    Ok((shape, bytes))
+}
+
+/// Frames as parts, opened one after another.
+pub(crate) fn parts(
+    storage: Arc<dyn Storage>,
+    instance: Arc<Instance>,
+    shape: Shape,
+    places: Vec<FramePlace>,
+    form: Form,
+    address: String,
+) -> impl Stream<Item = Result<Part, StorageError>> + Send + 'static {
+    stream::iter(places).then(move |place| {
+        let (storage, instance) = (storage.clone(), instance.clone());
+        let (media_type, location) = (form.media_type(), format!("{address}/frames/{}", place.number));
+        let turned =
+            (form.is_big_endian && shape.bits_allocated > 8).then_some(shape.bits_allocated as usize / 8);
+        async move {
+            if place.skip_bits > 0 || turned.is_some() {
+                let mut bytes = in_memory(&*storage, &instance, &place).await?;
+                move_bits(&mut bytes, place.skip_bits, shape.frame_bits());
+                bytes.chunks_exact_mut(turned.unwrap_or(1)).for_each(<[u8]>::reverse);
+                let count = bytes.len() as u64;
+                let content = stream::once(future::ready(Ok(Bytes::from(bytes)))).boxed();
+                return Ok(Part { media_type, location, bytes: count, content });
+            }
+            let bytes = place.bytes();
+            Ok(Part { media_type, location, bytes, content: content(storage, instance, place.parts).await? })
+        }
+    })
+}
+
+/// The bytes of ranges, one after another. The store is asked for the first before this returns.
+async fn content(
+    storage: Arc<dyn Storage>,
+    instance: Arc<Instance>,
+    ranges: Vec<Range<u64>>,
+) -> Result<Content, StorageError> {
+    let mut ranges = ranges.into_iter();
+    let Some(first) = ranges.next() else { return Ok(stream::empty().boxed()) };
+    let first = fetch::content(&*storage, &instance, Some(first)).await?;
+    let rest = stream::iter(ranges).then(move |range| {
+        let (storage, instance) = (storage.clone(), instance.clone());
+        async move { fetch::content(&*storage, &instance, Some(range)).await.map_err(fetch::broken_off) }
+    });
+    Ok(first.chain(rest.try_flatten()).boxed())
+}
+
+/// The bytes of one frame in memory.
+pub(crate) async fn in_memory(
+    storage: &dyn Storage,
+    instance: &Instance,
+    place: &FramePlace,
+) -> Result<Vec<u8>, StorageError> {
+    let bytes_max = usize::try_from(MOVED_BYTES_MAX).unwrap_or(usize::MAX);
+    if place.bytes() > MOVED_BYTES_MAX {
+        return Err(StorageError::TooLarge { bytes_max });
+    }
+    let mut all = Vec::new();
+    for range in place.parts.iter().cloned() {
+        all.extend_from_slice(&fetch::bytes(storage, instance, range, bytes_max).await?);
+    }
+    Ok(all)
+}
+
+/// Moves a frame that begins within a byte to the beginning of one. The first pixel is the lowest bit (PS3.5 section 8.1.1).
+fn move_bits(bytes: &mut Vec<u8>, skip: u8, frame_bits: u64) {
+    if skip == 0 {
+        return;
+    }
+    let next: Vec<u8> = bytes.iter().skip(1).copied().chain([0]).collect();
+    for (byte, next) in bytes.iter_mut().zip(next) {
+        *byte = *byte >> skip | next << (8 - skip);
+    }
+    bytes.truncate(usize::try_from(frame_bits.div_ceil(8)).unwrap_or(usize::MAX));
+    if let (Some(last), 1..) = (bytes.last_mut(), frame_bits % 8) {
+        *last &= (1 << (frame_bits % 8)) - 1;
+    }
+}
+
+fn no_frames(error: &FramesError) -> Problem {
+    let status = match error {
+        FramesError::NoPixels | FramesError::NoFrame { .. } => StatusCode::NOT_FOUND,
+        FramesError::Deflated | FramesError::Film => StatusCode::NOT_ACCEPTABLE,
+        FramesError::Shape(_) | FramesError::Broken(_) => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    let mut message = error.to_string();
+    if let Some(first) = message.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    Problem::new(status, "no_frames", message + ".").next_step("Retrieve the instance as application/dicom.")
+}
+
+/// Shapes of objects that were asked for lately.
+#[derive(Default)]
+pub(crate) struct Shapes {
+    known: HashMap<Sha256Digest, Shape>,
+    order: VecDeque<Sha256Digest>,
+}
+
+impl Shapes {
+    fn get(&self, object: &Sha256Digest) -> Option<Shape> {
+        self.known.get(object).copied()
+    }
+
+    fn put(&mut self, object: Sha256Digest, shape: Shape) {
+        if self.known.insert(object, shape).is_none() {
+            self.order.push_back(object);
+        }
+        if self.order.len() > SHAPES_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+}
+
+/// Whether a client takes a binary value that is no frame.
+pub(crate) fn choose_bytes(accepted: &Accepted) -> Result<Packaging, Problem> {
+    let offer = |wanted: &accept::Wanted<'_>| {
+        let is_stored =
+            wanted.transfer_syntax.is_none_or(|syntax| syntax == "*" || syntax == EXPLICIT_LITTLE);
+        (is_stored && matches(wanted.payload, OCTET_STREAM)).then_some(wanted.packaging)
+    };
+    accepted.choose(offer).ok_or_else(|| not_acceptable(&[OCTET_STREAM.to_owned()]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_frames() {
+        assert_eq!(numbers("1,2, 7").unwrap(), [1, 2, 7]);
+        let many = vec!["1"; FRAMES_MAX].join(",");
+        assert_eq!(numbers(&many).unwrap().len(), FRAMES_MAX);
+        for bad in ["", "0", "1,,2", "-1", "a", "1,", &format!("{many},1"), "4294967296"] {
+            assert!(numbers(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_frame_of_bits_moves_to_its_first_byte() {
+        // Two frames of nine pixels, all ones in the second: bits 9 to 17.
+        let mut bytes = vec![0b1111_1110, 0b1111_1111];
+        bytes.push(0b0000_0011);
+        let mut second = bytes[1..].to_vec();
+        second[0] &= 0b1111_1110;
+        move_bits(&mut second, 1, 9);
+        assert_eq!(second, [0b1111_1111, 0b0000_0001]);
+    }
+
+    fn choose(form: &Form, accept: &str, is_one: bool) -> Option<Packaging> {
+        let headers = HeaderMap::from_iter([(axum::http::header::ACCEPT, accept.parse().unwrap())]);
+        form.choose(&Accepted::of(&headers, &Uri::from_static("/")).unwrap(), is_one).ok()
+    }
+
+    #[test]
+    fn what_viewers_ask_for_is_given_as_it_is_stored() {
+        let jls = Form {
+            media_type: "image/jls",
+            transfer_syntax: "1.2.840.10008.1.2.4.80".to_owned(),
+            is_big_endian: false,
+        };
+        let native = Form {
+            media_type: OCTET_STREAM,
+            transfer_syntax: EXPLICIT_LITTLE.to_owned(),
+            is_big_endian: false,
+        };
+        let (multipart, single) = (Some(Packaging::Multipart), Some(Packaging::Single));
+        for (accept, of_jls, of_native) in [
+            ("multipart/related; type=application/octet-stream; transfer-syntax=*", multipart, multipart),
+            ("multipart/related; type=\"application/octet-stream\"; transfer-syntax=*", multipart, multipart),
+            ("multipart/related; type=\"application/octet-stream\"", None, multipart),
+            (
+                "multipart/related; type=application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1",
+                None,
+                multipart,
+            ),
+            ("multipart/related; type=image/jls; transfer-syntax=1.2.840.10008.1.2.4.80", multipart, None),
+            ("multipart/related; type=image/jls", multipart, None),
+            ("multipart/related; type=\"image/*\"", multipart, None),
+            ("multipart/related; type=image/jp2, multipart/related; type=image/jls", multipart, None),
+            ("*/*", multipart, multipart),
+            ("image/jls", single, None),
+            ("application/octet-stream; transfer-syntax=*", single, single),
+            ("text/html", None, None),
+        ] {
+            assert_eq!(
+                (choose(&jls, accept, true), choose(&native, accept, true)),
+                (of_jls, of_native),
+                "{accept}"
+            );
+        }
+        assert_eq!(choose(&jls, "image/jls", false), None);
+    }
+}
