@@ -198,7 +198,7 @@ function session(method, body) {
     state.in = true;
   }
   if (!state.in) throw new Refusal(401, "not_signed_in", "You are not signed in.", "Sign in.");
-  return person;
+  return { person };
 }
 
 /** What an address of the API answers: something to send as JSON, or a `Buffer` with its type. */

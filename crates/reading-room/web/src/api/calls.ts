@@ -1,7 +1,7 @@
 /** The calls of the API that change something or are made once; what is polled is read with `usePolled`. */
 
 import { ask, fetched } from "./client";
-import type { Claim, Mail, Person, SectionText, Study, Task, TrailEvent, Version, Worklist } from "./types";
+import type { Claim, Mail, Person, SectionText, SessionAnswer, Study, Task, TrailEvent, Version, Worklist } from "./types";
 
 export function studyPath(centre: string, study: string): string {
   return `/studies/${encodeURIComponent(centre)}/${encodeURIComponent(study)}`;
@@ -10,10 +10,13 @@ export function studyPath(centre: string, study: string): string {
 export const worklistPath = (signed: boolean, text: string): string =>
   `/worklist?${new URLSearchParams({ signed: String(signed), q: text })}`;
 
-export const whoAmI = (): Promise<Person> => fetched<Person>("/session", { signingIn: true });
+export const whoAmI = async (): Promise<Person> =>
+  (await fetched<SessionAnswer>("/session", { signingIn: true })).person;
 
-export const signIn = (login: string, password: string): Promise<Person> =>
-  fetched<Person>("/session", { method: "POST", body: { login, password }, signingIn: true });
+export async function signIn(login: string, password: string): Promise<Person> {
+  const body = { login, password };
+  return (await fetched<SessionAnswer>("/session", { method: "POST", body, signingIn: true })).person;
+}
 
 export async function signOut(): Promise<void> {
   await ask("/session", { method: "DELETE", signingIn: true });

@@ -8,6 +8,10 @@ export interface Person {
   role: "centre" | "reader" | "admin";
 }
 
+export interface SessionAnswer {
+  person: Person;
+}
+
 export type Priority = "stat" | "urgent" | "routine";
 
 export interface Patient {

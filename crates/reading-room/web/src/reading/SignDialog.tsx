@@ -3,6 +3,7 @@ import { sign } from "../api/calls";
 import { asApiError, type ApiError } from "../api/client";
 import type { ImageSet, Study } from "../api/types";
 import { useSignedIn } from "../app/session";
+import { answered, unanswered } from "../report/prompts";
 import { Dialog } from "../ui/Dialog";
 import { Problem } from "../ui/Problem";
 import { personName, plural, sexName } from "../words/names";
@@ -40,7 +41,7 @@ export function SignDialog({ path, study, report, onScreen, keyImages, onClose, 
       if (saving?.state === "failed") throw saving.error;
       await sign(path, {
         password,
-        sections: report.editor.sections(),
+        sections: answered(report.editor.sections()),
         key_images: keyImages,
         after_version: study.versions.at(-1)?.number ?? 0,
         image_set: onScreen.digest,
@@ -61,7 +62,13 @@ export function SignDialog({ path, study, report, onScreen, keyImages, onClose, 
       className="sign-dialog"
       testId="sign-dialog"
     >
-      <SignFacts study={study} onScreen={onScreen} keyImages={keyImages.length} impression={report.texts.impression} />
+      <SignFacts
+        study={study}
+        onScreen={onScreen}
+        keyImages={keyImages.length}
+        impression={report.texts.impression}
+        leftOut={unanswered(report.texts.findings)}
+      />
       <p className="signer">
         <span className="dim">Signing as</span> <strong>{person.name}</strong>
         {person.credentials && `, ${person.credentials}`}
@@ -113,9 +120,10 @@ interface FactsProps {
   onScreen: ImageSet;
   keyImages: number;
   impression: string;
+  leftOut: number;
 }
 
-function SignFacts({ study: { entry }, onScreen, keyImages, impression }: FactsProps) {
+function SignFacts({ study: { entry }, onScreen, keyImages, impression, leftOut }: FactsProps) {
   const { patient } = entry;
   const born = patient.birth_date ? `born ${calendarDate(patient.birth_date)}` : "birth date unknown";
   return (
@@ -141,6 +149,12 @@ function SignFacts({ study: { entry }, onScreen, keyImages, impression }: FactsP
       </dd>
       <dt>Impression</dt>
       <dd className="sign-impression">{impression}</dd>
+      {leftOut > 0 && (
+        <>
+          <dt>Findings</dt>
+          <dd className="warn-text">{plural(leftOut, "empty line")} left out</dd>
+        </>
+      )}
     </dl>
   );
 }
