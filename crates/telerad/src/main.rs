@@ -1,3 +1,104 @@
-//! Run: the one executable. Configuration, wiring, every command.
+//! telerad: the one executable. Settings, wiring, every command.
 
-fn main() {}
+mod clock;
+mod command;
+mod lifecycle;
+mod send;
+mod settings;
+mod wiring;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use command::{directory, order::OrderCommand, serve::Role};
+use settings::{Flags, Log, LogFormat, Settings};
+use tracing_subscriber::EnvFilter;
+
+/// Teleradiology: images in, a draft, a reading, a signed report, and a physician who says that they have read it.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run roles; all of them in one process, unless some are named.
+    Serve {
+        /// Which.
+        #[arg(long, value_enum, value_delimiter = ',', value_name = "ROLE,…")]
+        roles: Vec<Role>,
+    },
+    /// Run everything with a demonstration centre, people, and a head CT that arrives over DICOM.
+    Demo {
+        /// The images.
+        #[arg(long, default_value = "fixtures/ct-head-ge-28", value_name = "FOLDER")]
+        images: PathBuf,
+    },
+    Send(send::Send),
+    /// Look at settings, parts and peers, and say what to do.
+    Doctor,
+    /// Bring the catalog up to this version's schema.
+    Migrate,
+    /// Imaging centres.
+    #[command(subcommand)]
+    Centre(directory::CentreCommand),
+    /// People who sign in.
+    #[command(subcommand)]
+    User(directory::UserCommand),
+    /// Tokens of programs.
+    #[command(subcommand)]
+    Token(directory::TokenCommand),
+    /// Physicians who order and receive.
+    #[command(subcommand)]
+    Physician(directory::PhysicianCommand),
+    /// Orders.
+    #[command(subcommand)]
+    Order(OrderCommand),
+    /// Read every object and signed report again, and say which do not match their digests.
+    Verify,
+    /// Make the catalog's images again from storage alone.
+    Rebuild,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Both TLS users below (mail, AMQP, S3) take the process's provider; one that is set already is as good.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    if let Command::Doctor = cli.command {
+        return command::doctor::run(&cli.flags).await;
+    }
+    let settings = match Settings::read(&cli.flags) {
+        Ok(settings) => settings,
+        Err(error) => return command::fail(&error),
+    };
+    log(&settings.log);
+    match cli.command {
+        Command::Serve { roles } if roles.is_empty() => command::serve::run(&settings, &Role::ALL).await,
+        Command::Serve { roles } => command::serve::run(&settings, &roles).await,
+        Command::Demo { images } => command::demo::run(&settings, &images).await,
+        Command::Send(send) => send.run().await,
+        Command::Doctor => ExitCode::SUCCESS,
+        Command::Migrate => command::migrate::run(&settings).await,
+        Command::Centre(centre) => directory::centre(&settings, centre).await,
+        Command::User(user) => directory::user(&settings, user).await,
+        Command::Token(token) => directory::token(&settings, token).await,
+        Command::Physician(physician) => directory::physician(&settings, physician).await,
+        Command::Order(order) => command::order::run(&settings, order).await,
+        Command::Verify => command::verify::run(&settings).await,
+        Command::Rebuild => command::rebuild::run(&settings).await,
+    }
+}
+
+fn log(log: &Log) {
+    let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
+}

@@ -1,0 +1,208 @@
+//! `telerad doctor`: looks at settings, parts and peers, and says what to do about each that is not well.
+
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
+
+use domain::port::{Broker as _, Catalog, Storage};
+use tokio::{net::TcpListener, time::timeout};
+
+use crate::{
+    command::say,
+    settings::{Flags, Settings},
+    wiring,
+};
+
+/// How long a part may take to answer.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What was found out, in the order of looking.
+#[derive(Default)]
+struct Findings {
+    ill: u32,
+}
+
+impl Findings {
+    fn well(&mut self, what: &str, state: &str) {
+        say(format!("ok      {what}: {state}"));
+    }
+
+    fn note(&mut self, what: &str, state: &str) {
+        say(format!("note    {what}: {state}"));
+    }
+
+    fn ill(&mut self, what: &str, error: &dyn std::error::Error, next_step: &str) {
+        self.ill += 1;
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        say(format!("PROBLEM {what}: {text}"));
+        say(format!("        {next_step}"));
+    }
+}
+
+/// Looks at everything.
+pub async fn run(flags: &Flags) -> ExitCode {
+    let mut findings = Findings::default();
+    let settings = match Settings::read(flags) {
+        Ok(settings) => settings,
+        Err(error) => {
+            findings.ill(
+                "settings",
+                &error,
+                "Correct the key or value that is named, in the file or the environment.",
+            );
+            return ExitCode::FAILURE;
+        }
+    };
+    findings.well("settings", "every key is known and every value fits");
+    look_at_addresses(&settings, &mut findings).await;
+    look_at_parts(&settings, &mut findings).await;
+    look_at_mail(&settings, &mut findings);
+    look_at_fonts(&settings, &mut findings);
+    match settings.viewer_dir() {
+        Some(folder) => findings.well("viewer", &format!("OHIF is in {}", folder.display())),
+        None => findings.note("viewer", "no OHIF build was found: run `make viewer`, or set http.viewer_dir"),
+    }
+    if findings.ill == 0 {
+        say("Everything that was looked at is well.");
+        ExitCode::SUCCESS
+    } else {
+        say(format!("{} problems were found.", findings.ill));
+        ExitCode::FAILURE
+    }
+}
+
+async fn look_at_addresses(settings: &Settings, findings: &mut Findings) {
+    for (what, address) in [("web address", settings.http.listen), ("DICOM address", settings.intake.listen)]
+    {
+        match TcpListener::bind(address).await {
+            Ok(_) => findings.well(what, &format!("{address} is free")),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                findings.note(
+                    what,
+                    &format!("{address} is in use: by telerad, if it runs; else choose another address"),
+                );
+            }
+            Err(error) => findings.ill(what, &error, "Choose an address of this machine."),
+        }
+        warn_beyond_loopback(what, address, findings);
+    }
+}
+
+fn warn_beyond_loopback(what: &str, address: SocketAddr, findings: &mut Findings) {
+    if !address.ip().is_loopback() {
+        findings.note(
+            what,
+            "it is reachable from other machines without TLS: put a TLS proxy or a private network before it",
+        );
+    }
+}
+
+async fn look_at_parts(settings: &Settings, findings: &mut Findings) {
+    let opened = timeout(ANSWER_TIME_MAX, wiring::open(settings)).await;
+    let parts = match opened {
+        Ok(Ok(parts)) => parts,
+        Ok(Err(error)) => {
+            let next_step = match error {
+                wiring::StartError::Broker(_) => {
+                    "Start RabbitMQ, or correct broker.url; without [broker] the embedded one is used."
+                }
+                wiring::StartError::Catalog(_) => {
+                    "Start PostgreSQL, or correct catalog.url; without [catalog] SQLite is used."
+                }
+                wiring::StartError::Storage(_) => "Correct [storage]; without it a folder is used.",
+                _ => "Correct what is named.",
+            };
+            return findings.ill("parts", &error, next_step);
+        }
+        Err(error) => {
+            return findings.ill(
+                "parts",
+                &error,
+                "A database or broker does not answer: check its address and that it runs.",
+            );
+        }
+    };
+    match timeout(ANSWER_TIME_MAX, parts.catalog.check()).await {
+        Ok(Ok(())) => findings.well("catalog", "it answers and can be written"),
+        Ok(Err(error)) => findings.ill("catalog", &error, "Check [catalog], free space and permissions."),
+        Err(error) => findings.ill("catalog", &error, "The database does not answer: check that it runs."),
+    }
+    match timeout(ANSWER_TIME_MAX, parts.storage.check()).await {
+        Ok(Ok(())) => findings.well("object store", "it answers and can be written"),
+        Ok(Err(error)) => findings.ill(
+            "object store",
+            &error,
+            "Check [storage], the bucket's name, keys, free space and permissions.",
+        ),
+        Err(error) => {
+            findings.ill("object store", &error, "The object store does not answer: check its address.")
+        }
+    }
+    match timeout(ANSWER_TIME_MAX, parts.broker.check()).await {
+        Ok(Ok(())) => findings.well("broker", "it answers"),
+        Ok(Err(error)) => findings.ill("broker", &error, "Check [broker] and that RabbitMQ runs."),
+        Err(error) => findings.ill("broker", &error, "RabbitMQ does not answer: check its address."),
+    }
+    match parts.catalog.centres().await {
+        Ok(centres) if centres.is_empty() => {
+            findings.note(
+                "centres",
+                "there are none, so every association is refused: `telerad centre add NAME --ae TITLE`",
+            );
+        }
+        Ok(centres) => findings.well("centres", &format!("{} are known", centres.len())),
+        Err(error) => findings.ill("centres", &error, "Check [catalog]."),
+    }
+    match parts.catalog.people().await {
+        Ok(people) if people.is_empty() => {
+            findings
+                .note("people", "nobody can sign in yet: `telerad user add LOGIN --name NAME --role reader`");
+        }
+        Ok(people) => findings.well(
+            "people",
+            &format!("{} can sign in", people.iter().filter(|person| !person.disabled).count()),
+        ),
+        Err(error) => findings.ill("people", &error, "Check [catalog]."),
+    }
+}
+
+fn look_at_mail(settings: &Settings, findings: &mut Findings) {
+    if let Err(error) = notifier::Settings::of(&settings.mail) {
+        return findings.ill("mail", &error, "Correct [mail].");
+    }
+    match &settings.mail.smtp {
+        None => findings
+            .note("mail", "no mail server is set: messages are not sent, they lie in the mailbox page"),
+        Some(smtp) => match notifier::SmtpMailer::new(smtp) {
+            Ok(_) => findings.well("mail", &format!("messages go out by {}", smtp.host)),
+            Err(error) => findings.ill("mail", &error, "Correct [mail.smtp]."),
+        },
+    }
+}
+
+fn look_at_fonts(settings: &Settings, findings: &mut Findings) {
+    match wiring::renderer(settings) {
+        Err(error) => findings.ill("report template", &error, "Correct [fonts]."),
+        Ok(renderer) => {
+            let coverage = renderer.coverage();
+            let scripts = [
+                (coverage.greek, "Greek"),
+                (coverage.cyrillic, "Cyrillic"),
+                (coverage.han, "Chinese"),
+                (coverage.kana, "Japanese"),
+                (coverage.hangul, "Korean"),
+            ];
+            let missing: Vec<&str> =
+                scripts.iter().filter(|(is_there, _)| !is_there).map(|(_, name)| *name).collect();
+            if missing.is_empty() {
+                findings.well("fonts", "reports can show every script that was looked for");
+            } else {
+                let packages = "install fonts-noto-cjk (or fonts-droid-fallback and fonts-nanum)";
+                findings.note("fonts", &format!("reports cannot show {}: {packages}", missing.join(", ")));
+            }
+        }
+    }
+}

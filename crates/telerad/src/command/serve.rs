@@ -1,0 +1,310 @@
+//! `telerad serve`: runs roles until a signal stops them.
+
+use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+
+use axum::{Json, Router, http::StatusCode, response::IntoResponse, routing::get, serve::ListenerExt as _};
+use broker::relay::{Relay, RelayConfig};
+use clap::ValueEnum;
+use gate::{Gate, GateConfig};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use reporter::worker::{Worker, WorkerConfig};
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::task::TaskTracker;
+use tower_http::compression::{
+    CompressionLayer,
+    predicate::{Predicate, SizeAbove},
+};
+
+use crate::{
+    command,
+    lifecycle::{self, Lifecycle},
+    settings::Settings,
+    wiring::{self, Parts, StartError},
+};
+
+/// How long what is in hand may take once a signal came.
+const DRAIN_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long a part may take to say that it is ready.
+const READY_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(3);
+/// Answers smaller than this are not worth compressing, in bytes.
+const COMPRESS_ABOVE: u64 = 1024;
+
+/// A role that one process can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Takes images, over DICOM and STOW-RS.
+    Intake,
+    /// Takes orders.
+    Orders,
+    /// Gives images out, over DICOMweb.
+    Archive,
+    /// Carries the outbox to the broker, and dead work to the list of what needs attention.
+    Relay,
+    /// Writes drafts.
+    Reporter,
+    /// Worklist, viewer, report editor.
+    ReadingRoom,
+    /// Mails, and the physician's page.
+    Notifier,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 7] = [
+        Self::Intake,
+        Self::Orders,
+        Self::Archive,
+        Self::Relay,
+        Self::Reporter,
+        Self::ReadingRoom,
+        Self::Notifier,
+    ];
+}
+
+/// Roles that are running.
+pub struct Running {
+    /// Where the web server listens.
+    pub http: SocketAddr,
+    /// Where associations are taken, if they are.
+    pub dicom: Option<SocketAddr>,
+    /// What the roles are joined to.
+    pub parts: Parts,
+    tasks: TaskTracker,
+    lifecycle: Lifecycle,
+}
+
+/// Runs roles until a signal stops them.
+pub async fn run(settings: &Settings, roles: &[Role]) -> ExitCode {
+    let lifecycle = match lifecycle::listen() {
+        Ok(lifecycle) => lifecycle,
+        Err(error) => return command::fail(&error),
+    };
+    match start(settings, roles, lifecycle).await {
+        Ok(running) => running.finish().await,
+        Err(error) => command::fail(&error),
+    }
+}
+
+/// Starts roles; they run in the background.
+///
+/// # Errors
+/// When something that they need is not there.
+pub async fn start(settings: &Settings, roles: &[Role], lifecycle: Lifecycle) -> Result<Running, StartError> {
+    let metrics = PrometheusBuilder::new().install_recorder().ok();
+    let parts = wiring::open(settings).await?;
+    let has = |role: Role| roles.contains(&role);
+    let tasks = TaskTracker::new();
+    let gate = Gate::new(Arc::clone(&parts.catalog), Arc::clone(&parts.clock), gate_config(settings));
+    let mut app = Router::new();
+
+    let mut dicom = None;
+    if has(Role::Intake) {
+        let ledger = intake::Ledger::start(Arc::clone(&parts.catalog), Arc::clone(&parts.clock));
+        let intake = intake::Intake::new(
+            Arc::clone(&parts.storage),
+            ledger,
+            Arc::clone(&parts.clock),
+            &settings.intake,
+        );
+        let (listener, address) = listen("the DICOM server", settings.intake.listen).await?;
+        dicom = Some(address);
+        let server = intake::association::Server::new(
+            intake.clone(),
+            Arc::clone(&parts.catalog),
+            Arc::clone(&parts.clock),
+            settings.intake.clone(),
+        );
+        tasks.spawn(server.run(listener, lifecycle.drain.clone(), lifecycle.drop_now.clone()));
+        let stow = intake::web::Stow::new(
+            intake,
+            Arc::clone(&parts.catalog),
+            Arc::clone(&parts.clock),
+            settings.intake.clone(),
+        );
+        app = app.merge(stow.router());
+    }
+    if has(Role::Archive) {
+        app = app.merge(archive::router(archive::Archive {
+            catalog: Arc::clone(&parts.catalog),
+            storage: Arc::clone(&parts.storage),
+            clock: Arc::clone(&parts.clock),
+            config: settings.archive.clone(),
+        }));
+    }
+    if has(Role::Orders) {
+        app = app.merge(orders::router(orders::Orders {
+            catalog: Arc::clone(&parts.catalog),
+            clock: Arc::clone(&parts.clock),
+            gate: gate.clone(),
+        }));
+    }
+    if has(Role::Relay) {
+        start_relay(&parts, &tasks, &lifecycle);
+    }
+    if has(Role::Reporter) {
+        let drafter = Arc::new(reporter::RuleDrafter::new(Arc::clone(&parts.storage)));
+        let worker = Worker::new(
+            Arc::clone(&parts.broker),
+            Arc::clone(&parts.catalog),
+            drafter,
+            Arc::clone(&parts.clock),
+            WorkerConfig { concurrency: settings.reporter.drafts_at_once, ..WorkerConfig::default() },
+        );
+        let stop = lifecycle.drain.clone();
+        tasks.spawn(async move { worker.run(stop).await });
+    }
+    if has(Role::ReadingRoom) {
+        let renderer = Arc::new(wiring::renderer(settings).map_err(StartError::Renderer)?);
+        app = app.merge(reading_room::router(reading_room::ReadingRoom {
+            catalog: Arc::clone(&parts.catalog),
+            storage: Arc::clone(&parts.storage),
+            clock: Arc::clone(&parts.clock),
+            gate: gate.clone(),
+            mail_configured: settings.mail.smtp.is_some(),
+            renderer: Arc::clone(&renderer),
+            viewer: reading_room::Viewer::open(settings.viewer_dir().as_deref())
+                .map_err(StartError::Viewer)?,
+            also_described: vec![orders::openapi()],
+        }));
+    }
+    if has(Role::Notifier) {
+        app = app.merge(start_notifier(settings, &parts, &tasks, &lifecycle)?);
+    }
+
+    let app = gate.layer(app).merge(health(&parts, metrics));
+    let app = gate::manners(app, Arc::clone(&parts.clock)).layer(compression());
+    let (listener, http) = listen("the web server", settings.http.listen).await?;
+    let listener = listener.tap_io(|stream| {
+        // Without it a small answer may wait for the peer's delayed acknowledgement.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = &error as &dyn std::error::Error, "Nagle's algorithm stays on");
+        }
+    });
+    let stop = lifecycle.drain.clone();
+    tasks.spawn(async move {
+        let service = app.into_make_service_with_connect_info::<SocketAddr>();
+        let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
+        if let Err(error) = served {
+            tracing::error!(error = &error as &dyn std::error::Error, "the web server ended");
+        }
+    });
+    tasks.close();
+    tracing::info!(?roles, %http, dicom = ?dicom, "telerad runs");
+    Ok(Running { http, dicom, parts, tasks, lifecycle })
+}
+
+impl Running {
+    /// Waits for the signals and for what is in hand.
+    pub async fn finish(self) -> ExitCode {
+        self.lifecycle.drain.cancelled().await;
+        tokio::select! {
+            () = self.tasks.wait() => {
+                tracing::info!("stopped; nothing was left in hand");
+                ExitCode::SUCCESS
+            }
+            () = self.lifecycle.drop_now.cancelled() => ExitCode::FAILURE,
+            () = tokio::time::sleep(DRAIN_TIME_MAX) => {
+                tracing::warn!("stopped; some work took too long and will be handed out again");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+fn gate_config(settings: &Settings) -> GateConfig {
+    GateConfig {
+        secure_cookie: settings.http.secure_cookies,
+        trusted_proxies: settings.http.trusted_proxies.clone(),
+        ..GateConfig::default()
+    }
+}
+
+fn start_relay(parts: &Parts, tasks: &TaskTracker, lifecycle: &Lifecycle) {
+    let relay = Relay::new(
+        Arc::clone(&parts.catalog),
+        Arc::clone(&parts.broker),
+        Arc::clone(&parts.clock),
+        RelayConfig::default(),
+    );
+    let stop = lifecycle.drain.clone();
+    tasks.spawn(async move { relay.run(stop).await });
+    tasks.spawn(broker::dead::watch(
+        Arc::clone(&parts.catalog),
+        Arc::clone(&parts.broker),
+        Arc::clone(&parts.clock),
+        lifecycle.drain.clone(),
+    ));
+}
+
+fn start_notifier(
+    settings: &Settings,
+    parts: &Parts,
+    tasks: &TaskTracker,
+    lifecycle: &Lifecycle,
+) -> Result<Router, StartError> {
+    let notifier = notifier::Notifier {
+        catalog: Arc::clone(&parts.catalog),
+        storage: Arc::clone(&parts.storage),
+        broker: Arc::clone(&parts.broker),
+        clock: Arc::clone(&parts.clock),
+        mailer: notifier::mailer::of(&settings.mail, &parts.catalog).map_err(StartError::Mail)?,
+        renderer: Arc::new(wiring::renderer(settings).map_err(StartError::Renderer)?),
+        settings: Arc::new(notifier::Settings::of(&settings.mail).map_err(StartError::Mail)?),
+    };
+    let (worker, stop) = (notifier.worker(), lifecycle.drain.clone());
+    tasks.spawn(async move { worker.run(stop).await });
+    Ok(notifier.pages())
+}
+
+async fn listen(what: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let refuse = |source| StartError::Listen { what, address, source };
+    let listener = TcpListener::bind(address).await.map_err(refuse)?;
+    let address = listener.local_addr().map_err(refuse)?;
+    Ok((listener, address))
+}
+
+/// Whether this process lives, whether its parts answer, and its numbers.
+fn health(parts: &Parts, metrics: Option<PrometheusHandle>) -> Router {
+    let parts = parts.clone();
+    let ready = move || {
+        let parts = parts.clone();
+        async move { readiness(&parts).await }
+    };
+    let numbers = move || {
+        let text = metrics.as_ref().map(PrometheusHandle::render);
+        async move { text.ok_or(StatusCode::NOT_FOUND) }
+    };
+    Router::new()
+        .route("/healthz", get(async || "alive\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(numbers))
+}
+
+async fn readiness(parts: &Parts) -> impl IntoResponse + use<> {
+    let (storage, catalog, broker) = tokio::join!(
+        timeout(READY_TIME_MAX, parts.storage.check()),
+        timeout(READY_TIME_MAX, parts.catalog.check()),
+        timeout(READY_TIME_MAX, parts.broker.check()),
+    );
+    let word = |is_ready: bool| if is_ready { "ready" } else { "not ready" };
+    let states = [matches!(storage, Ok(Ok(()))), matches!(catalog, Ok(Ok(()))), matches!(broker, Ok(Ok(())))];
+    let status = if states == [true; 3] { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let [storage, catalog, broker] = states.map(word);
+    (status, Json(serde_json::json!({"storage": storage, "catalog": catalog, "broker": broker})))
+}
+
+/// Compresses what is text; images are what they are.
+fn compression() -> CompressionLayer<impl Predicate> {
+    let text = |_: StatusCode,
+                _: axum::http::Version,
+                headers: &axum::http::HeaderMap,
+                _: &axum::http::Extensions| {
+        let media_type =
+            headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media_type = media_type.split(';').next().unwrap_or_default();
+        media_type.starts_with("text/")
+            || media_type.ends_with("json")
+            || matches!(media_type, "application/javascript" | "application/wasm" | "image/svg+xml")
+    };
+    CompressionLayer::new().gzip(true).compress_when(SizeAbove::new(COMPRESS_ABOVE).and(text))
+}

@@ -1,0 +1,119 @@
+//! Opens what the settings name and joins roles to it.
+
+use std::sync::Arc;
+
+use broker::{BrokerConfig, EmbeddedBroker, RabbitBroker};
+use catalog::SqlCatalog;
+use domain::port::{Broker, Catalog, Clock, Storage};
+
+use crate::{clock::MachineClock, settings::Settings};
+
+/// What the roles are joined to.
+#[derive(Clone)]
+pub struct Parts {
+    /// Objects.
+    pub storage: Arc<dyn Storage>,
+    /// What is known.
+    pub catalog: Arc<dyn Catalog>,
+    /// Work that waits.
+    pub broker: Arc<dyn Broker>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why the product cannot start; each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No folder.
+    #[error("the folder {folder} cannot be made: check its parent and your permissions")]
+    DataDir {
+        /// Which.
+        folder: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No store.
+    #[error("the object store cannot be opened: check [storage]")]
+    Storage(#[source] storage::OpenError),
+    /// No catalog.
+    #[error("the catalog cannot be opened: check [catalog]")]
+    Catalog(#[source] catalog::OpenError),
+    /// No broker.
+    #[error("the broker cannot be reached: check [broker]")]
+    Broker(#[source] domain::port::BrokerError),
+    /// An address is taken or not ours.
+    #[error(
+        "{what} cannot listen on {address}: another program may hold it, or the address is not this machine's"
+    )]
+    Listen {
+        /// Who would listen.
+        what: &'static str,
+        /// Where.
+        address: std::net::SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The PDF cannot be made.
+    #[error("reports cannot be rendered: check [fonts]")]
+    Renderer(#[source] documents::SetupError),
+    /// The viewer's folder cannot be read.
+    #[error("the viewer cannot be served: check http.viewer_dir")]
+    Viewer(#[source] reading_room::ViewerError),
+    /// Mail cannot be sent.
+    #[error("mail cannot be set up: check [mail]")]
+    Mail(#[source] notifier::SetupError),
+}
+
+/// Opens the catalog, brought up to this version's schema.
+///
+/// # Errors
+/// When it cannot be opened.
+pub async fn open_catalog(settings: &Settings) -> Result<Arc<SqlCatalog>, StartError> {
+    make_data_dir(settings)?;
+    let catalog = SqlCatalog::open(&settings.catalog()).await.map_err(StartError::Catalog)?;
+    catalog.migrate().await.map_err(StartError::Catalog)?;
+    Ok(Arc::new(catalog))
+}
+
+/// Opens everything.
+///
+/// # Errors
+/// When something cannot be opened.
+pub async fn open(settings: &Settings) -> Result<Parts, StartError> {
+    let catalog: Arc<dyn Catalog> = open_catalog(settings).await?;
+    let clock: Arc<dyn Clock> = Arc::new(MachineClock);
+    let storage = storage::open(&settings.storage()).await.map_err(StartError::Storage)?;
+    let broker: Arc<dyn Broker> = match &settings.broker {
+        BrokerConfig::Embedded(config) => {
+            Arc::new(EmbeddedBroker::new(Arc::clone(&catalog), Arc::clone(&clock), config.clone()))
+        }
+        BrokerConfig::Rabbitmq(config) => {
+            Arc::new(RabbitBroker::connect(config.clone()).await.map_err(StartError::Broker)?)
+        }
+    };
+    Ok(Parts { storage, catalog, broker, clock })
+}
+
+fn make_data_dir(settings: &Settings) -> Result<(), StartError> {
+    let folder = &settings.data_dir;
+    std::fs::create_dir_all(folder)
+        .map_err(|source| StartError::DataDir { folder: folder.display().to_string(), source })
+}
+
+/// What sets reports as PDF.
+///
+/// # Errors
+/// When the fonts or the template cannot be used.
+pub fn renderer(settings: &Settings) -> Result<documents::Renderer, documents::SetupError> {
+    let fonts = documents::FontSources {
+        directories: settings.fonts.dirs.clone(),
+        text_family: settings.fonts.text_family.clone(),
+    };
+    let template = match &settings.fonts.template_dir {
+        Some(folder) => documents::TemplateSource::Directory(folder.clone()),
+        None => documents::TemplateSource::BuiltIn,
+    };
+    documents::Renderer::with_template(&fonts, &template)
+}

@@ -1,0 +1,201 @@
+//! Other people's clients store every sample in its own transfer syntax and read it back byte-identical.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write as _,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::server::{Site, curl, data_set, named_by, read};
+
+/// A sample, and the centre it is stored for: files that share a SOP Instance UID go to different centres.
+struct Sample {
+    path: PathBuf,
+    centre: usize,
+    ids: Ids,
+}
+
+#[derive(Clone)]
+struct Ids {
+    study: String,
+    series: String,
+    instance: String,
+}
+
+/// Centres that the samples need: the most files that share a SOP Instance UID.
+const CENTRES: usize = 12;
+
+/// Every valid file of the fixtures, and of the larger collection where it is there.
+fn samples() -> Vec<Sample> {
+    let mut folders = vec![testkit::samples::fixtures()];
+    folders.extend(testkit::samples::collection());
+    let mut times: HashMap<String, usize> = HashMap::new();
+    let mut samples = Vec::new();
+    for folder in folders {
+        for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
+            let path = entry.unwrap().into_path();
+            let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+            if !path.is_file() || matches!(extension, "txt" | "tsv" | "md") {
+                continue;
+            }
+            let Some(ids) = ids(&path) else { continue };
+            let time = times.entry(ids.instance.clone()).or_default();
+            samples.push(Sample { path, centre: *time, ids });
+            *time += 1;
+        }
+    }
+    assert!(samples.len() > 50, "{} samples", samples.len());
+    assert!(samples.iter().all(|sample| sample.centre < CENTRES));
+    samples
+}
+
+/// The identifiers of a valid Part 10 file; a file without file meta is valid for nobody's sender.
+fn ids(path: &Path) -> Option<Ids> {
+    let file = read(path);
+    let imaging::sniff::Sniffed::DataSet(place) = imaging::sniff::part10(&file, true) else { return None };
+    if !place.declared {
+        return None;
+    }
+    let guarded = imaging::guard::GuardedHeader::of(&file[place.at..], &place.transfer_syntax).ok()?;
+    let header = imaging::header::Header::read(&guarded).ok()?;
+    Some(Ids {
+        study: header.study_uid.to_string(),
+        series: header.series_uid.to_string(),
+        instance: header.sop_instance.to_string(),
+    })
+}
+
+fn site() -> (Site, crate::server::Process, Vec<String>) {
+    let site = Site::new();
+    for centre in 0..CENTRES {
+        let id = format!("c{centre}");
+        site.run(&["centre", "add", &id, "--id", &id, "--ae", &format!("AE{centre}")]);
+    }
+    let tokens = (0..CENTRES).map(|centre| site.token(&format!("c{centre}"), "admin")).collect();
+    let serving = site.serve();
+    (site, serving, tokens)
+}
+
+/// Reads every sample back over DICOMweb by curl and compares data sets.
+fn compare(site: &Site, tokens: &[String], samples: &[Sample]) {
+    let mut wrong = String::new();
+    for sample in samples {
+        let Ids { study, series, instance } = &sample.ids;
+        let url = site.url(&format!("/dicomweb/studies/{study}/series/{series}/instances/{instance}"));
+        let token = format!("Authorization: Bearer {}", tokens[sample.centre]);
+        let stored = curl(&["-H", &token, "-H", "Accept: application/dicom; transfer-syntax=*", &url]);
+        if data_set(&stored) != data_set(&read(&sample.path)) {
+            writeln!(wrong, "{}", sample.path.display()).unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "not byte-identical:\n{wrong}");
+}
+
+fn feed(program: &str, arguments: &[&str], lines: &str) {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{program}: {out}\n{err}");
+}
+
+fn script(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    folder.join(name).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn dcmtk_echoes_and_stores() {
+    if Command::new("dcmsend").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: dcmtk is not installed; run `make test`");
+        return;
+    }
+    let (site, _serving, tokens) = site();
+    let port = site.dicom.to_string();
+    let echo =
+        |calling: &str| Command::new("echoscu").args(["-aet", calling, "127.0.0.1", &port]).output().unwrap();
+    assert!(echo("AE0").status.success());
+    assert!(!echo("NOBODY").status.success(), "an unknown calling AE title is refused");
+
+    // dcmsend itself leaves out one file that is valid for others: its SOP class is missing in the file meta.
+    let samples: Vec<Sample> =
+        samples().into_iter().filter(|sample| !sample.path.ends_with("edge/UN_sequence.dcm")).collect();
+    let mut by_centre: BTreeMap<usize, Vec<&Sample>> = BTreeMap::new();
+    for sample in &samples {
+        by_centre.entry(sample.centre).or_default().push(sample);
+    }
+    for (centre, samples) in &by_centre {
+        let mut command = Command::new("dcmsend");
+        command.args([
+            "-aet",
+            &format!("AE{centre}"),
+            "-aec",
+            "TELERAD",
+            "--no-uid-checks",
+            "-dn",
+            "127.0.0.1",
+            &port,
+        ]);
+        let output = command.args(samples.iter().map(|sample| &sample.path)).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    compare(&site, &tokens, &samples);
+}
+
+#[test]
+fn storescu_stores_a_folder() {
+    if Command::new("storescu").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: dcmtk is not installed; run `make test`");
+        return;
+    }
+    let (site, _serving, tokens) = site();
+    let folder = testkit::samples::fixtures().join("ct-head-ge-28");
+    let output = Command::new("storescu")
+        .args(["-aet", "AE0", "-aec", "TELERAD", "+sd", "+r", "127.0.0.1", &site.dicom.to_string()])
+        .arg(&folder)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let samples: Vec<Sample> =
+        samples().into_iter().filter(|sample| sample.path.starts_with(&folder)).collect();
+    assert_eq!(samples.len(), 28);
+    compare(&site, &tokens, &samples);
+}
+
+#[test]
+fn pynetdicom_stores() {
+    let Some(python) = named_by("TELERAD_TEST_PYTHON") else { return };
+    let (site, _serving, tokens) = site();
+    let samples = samples();
+    let lines = samples.iter().fold(String::new(), |mut lines, sample| {
+        writeln!(lines, "AE{}\t{}", sample.centre, sample.path.display()).unwrap();
+        lines
+    });
+    feed(&python, &[&script("pynetdicom_store.py"), "127.0.0.1", &site.dicom.to_string()], &lines);
+    compare(&site, &tokens, &samples);
+}
+
+#[test]
+fn dicomweb_client_stores_searches_and_retrieves() {
+    let Some(python) = named_by("TELERAD_TEST_PYTHON") else { return };
+    let (site, _serving, tokens) = site();
+    let samples = samples();
+    let out = |index: usize| site.folder.path().join(format!("retrieved-{index}"));
+    let mut lines = String::new();
+    for (index, sample) in samples.iter().enumerate() {
+        let (centre, token) = (sample.centre, &tokens[sample.centre]);
+        writeln!(lines, "c{centre}\t{token}\t{}\t{}", sample.path.display(), out(index).display()).unwrap();
+    }
+    feed(&python, &[&script("dicomweb_client_roundtrip.py"), &site.url("/dicomweb")], &lines);
+    for (index, sample) in samples.iter().enumerate() {
+        assert!(data_set(&read(&out(index))) == data_set(&read(&sample.path)), "{}", sample.path.display());
+    }
+}

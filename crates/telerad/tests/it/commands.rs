@@ -1,0 +1,127 @@
+//! Settings and commands.
+
+use crate::server::{Site, head_ct};
+
+/// The example names every section, and nothing that does not exist.
+#[test]
+fn the_example_configuration_is_read() {
+    let example = testkit::samples::workspace().join("deploy/config.example.toml");
+    let site = Site::new();
+    let output = site.output(&["--config", example.to_str().unwrap(), "doctor"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("ok      settings"), "{text}");
+}
+
+#[test]
+fn unknown_settings_are_refused_by_name() {
+    let site = Site::new().with("HTTP__COLOUR", "red");
+    let output = site.output(&["centre", "list"]);
+    assert!(!output.status.success());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("colour"), "{text}");
+}
+
+#[test]
+fn doctor_is_content_with_the_defaults_and_names_what_is_not_there() {
+    let site = Site::new();
+    let output = site.output(&["doctor"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    for expected in ["ok      catalog", "ok      object store", "ok      broker", "telerad centre add"] {
+        assert!(text.contains(expected), "{expected} in {text}");
+    }
+    let site = Site::new()
+        .with("BROKER__KIND", "rabbitmq")
+        .with("BROKER__URL", format!("amqp://guest:guest@127.0.0.1:{}/%2f", crate::server::free_port()));
+    let output = site.output(&["doctor"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!output.status.success(), "{text}");
+    assert!(text.contains("PROBLEM") && text.contains("RabbitMQ"), "{text}");
+}
+
+#[test]
+fn send_says_what_became_of_each_file() {
+    let site = Site::new();
+    site.run(&["centre", "add", "North Clinic", "--ae", "NORTH_CT"]);
+    let serving = site.serve();
+    let to = format!("dicom://127.0.0.1:{}/TELERAD", site.dicom);
+    let folder = head_ct();
+    let folder = folder.to_str().unwrap();
+
+    let output = site.output(&["send", "--to", &to, "--calling", "STRANGER", folder]);
+    assert_eq!(output.status.code(), Some(4), "an unknown calling AE title is refused");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("0 of 28 images stored"), "{text}");
+
+    let text = site.run(&["send", "--to", &to, "--calling", "NORTH_CT", folder]);
+    assert!(text.contains("28 of 28 images stored (1 study"), "{text}");
+    let text = site.run(&["send", "--to", &to, "--calling", "NORTH_CT", folder]);
+    assert!(text.contains("28 of 28 images stored"), "the same again is success: {text}");
+
+    let empty = tempfile::tempdir().unwrap();
+    std::fs::write(empty.path().join("notes.txt"), "hello").unwrap();
+    let output = site.output(&["send", "--to", &to, empty.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(3));
+
+    let web = site.url("/dicomweb");
+    let token = site.token("north-clinic", "centre");
+    let text = site.run(&["send", "--to", &web, "--token", &token, folder]);
+    assert!(text.contains("28 of 28 images stored"), "{text}");
+    let output = site.output(&["send", "--to", &web, "--token", "telerad_wrong", folder]);
+    assert_eq!(output.status.code(), Some(4));
+
+    let text = site.run(&["verify"]);
+    assert!(text.contains("28 objects") && text.contains(" 0 are wrong"), "{text}");
+    assert!(serving.stop(), "a signal drains");
+}
+
+#[test]
+fn verify_finds_a_changed_byte_and_rebuild_takes_objects_back() {
+    let site = Site::new();
+    site.run(&["centre", "add", "North Clinic", "--accept-any-ae"]);
+    let serving = site.serve();
+    let to = format!("dicom://127.0.0.1:{}/TELERAD", site.dicom);
+    site.run(&["send", "--to", &to, head_ct().to_str().unwrap()]);
+    assert!(serving.stop());
+
+    let data = site.folder.path().join("data");
+    for name in ["catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"] {
+        let _ = std::fs::remove_file(data.join(name));
+    }
+    let text = site.run(&["rebuild"]);
+    assert!(text.contains("28 images were taken back, 0 were known, 0 cannot be used"), "{text}");
+    let text = site.run(&["rebuild"]);
+    assert!(text.contains("0 images were taken back, 28 were known"), "{text}");
+
+    let object = walkdir::WalkDir::new(data.join("objects/north-clinic"))
+        .into_iter()
+        .map(Result::unwrap)
+        .find(|entry| entry.file_type().is_file())
+        .unwrap();
+    let mut bytes = std::fs::read(object.path()).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(object.path(), bytes).unwrap();
+    let output = site.output(&["verify"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!output.status.success() && text.contains("its bytes are not those that were stored"), "{text}");
+}
+
+#[test]
+fn an_order_from_the_command_line_finds_its_study() {
+    let site = Site::new();
+    site.run(&["centre", "add", "North Clinic", "--accept-any-ae"]);
+    let csv = site.folder.path().join("orders.csv");
+    std::fs::write(
+        &csv,
+        "accession_number,patient_id,priority,physician_name,physician_email\n\
+         A1,QMNx85rKkkg,stat,Dr Jane Doe,jane@practice.example\n\
+         ,p2,routine,,\n",
+    )
+    .unwrap();
+    let output = site.output(&["order", "import", "--centre", "north-clinic", csv.to_str().unwrap()]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("1 orders kept") && text.contains("1 lines refused"), "{text}");
+    let physicians = site.run(&["physician", "list", "--centre", "north-clinic"]);
+    assert!(physicians.contains("Jane Doe") && physicians.contains("jane@practice.example"), "{physicians}");
+}
