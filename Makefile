@@ -1,0 +1,55 @@
+# telerad. `make` alone prints this menu. CARGO_TARGET_DIR is honoured.
+
+.DEFAULT_GOAL := menu
+.PHONY: menu run test bench web viewer lint doctor clean-data need-cargo need-node
+.DELETE_ON_ERROR:
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+WEB := crates/reading-room/web
+WEB_BUILT := $(WEB)/dist/index.html
+WEB_MODULES := $(WEB)/node_modules/.package-lock.json
+WEB_SOURCES := $(shell find $(WEB) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
+
+menu:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: need-cargo web viewer ## build what is missing and run telerad with a demo centre; Ctrl-C stops it
+	cargo run -p telerad -- demo
+
+test: need-cargo web ## install and start what the tests need, run all tests, stop it
+	cargo build --workspace --bin with-services
+	@$(TARGET)/debug/with-services --tests
+
+bench: need-cargo web ## measure telerad beside whatever peer is installed: images/s, CPU s/GB, peak memory
+	python3 crates/testkit/bench/run.py $(ARGS)
+
+web: $(if $(wildcard $(WEB)/package.json),$(WEB_BUILT)) ## build the pages, if their sources are newer
+
+viewer: need-node ## fetch the OHIF viewer into ./viewer, once
+	@node deploy/viewer/fetch.mjs
+
+lint: need-cargo web ## formatting, clippy without a warning, and the rules of crates/tidy
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test -p tidy
+
+doctor: need-cargo ## ask telerad whether its settings and services work
+	cargo run -p telerad -- doctor
+
+clean-data: ## remove ./data, all studies and reports of `make run` included
+	rm -rf data
+
+$(WEB_BUILT): $(WEB_SOURCES) $(WEB_MODULES)
+	cd $(WEB) && npm run build
+	@touch $@
+
+$(WEB_MODULES): $(WEB)/package-lock.json | need-node
+	cd $(WEB) && npm ci --no-audit --no-fund
+	@touch $@
+
+need-cargo:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust $$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer with rustup" >&2; exit 2; }
+
+need-node:
+	@command -v node >/dev/null || { echo "node is missing: install Node.js 20.19 or newer" >&2; exit 2; }
+	@command -v npm >/dev/null || { echo "npm is missing: install npm, which comes with Node.js" >&2; exit 2; }
