@@ -1,5 +1,5 @@
-//! The `Accept` header (RFC 9110 section 12.5.1) and its query parameter (PS3.18 section 8.3.3.1), and the media types that they agree to.
-//! Not what the answer then is made of.
+//! The `Accept` header (RFC 9110 section 12.5.1) and its query parameter (PS3.18 section 8.3.3.1), and the
+//! media types that they agree to. Not what the answer then is made of.
 
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use domain::uid::TransferSyntaxUid;
@@ -86,8 +86,8 @@ impl MediaRange {
 }
 
 impl Accepted {
-    /// What a request takes: the `accept` of the query where it is there, else the header, else anything. What cannot be read is not
-    /// counted.
+    /// What a request takes: the `accept` of the query where it is there, else the header, else anything.
+    /// What cannot be read is not counted.
     pub(crate) fn of(headers: &HeaderMap, uri: &Uri) -> Result<Self, Problem> {
         let query = parameters(uri)?.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case("accept"));
         let mut texts: Vec<String> = query.map(|(_, value)| value).collect();
@@ -220,7 +220,8 @@ fn split(text: &str, at: char) -> Vec<&str> {
     pieces
 }
 
-/// A value without its quotes. Values that should have quotes and have none, like `type=application/dicom`, are taken as they stand.
+/// A value without its quotes. Values that should have quotes and have none, like `type=application/dicom`,
+/// are taken as they stand.
 fn unquoted(value: &str) -> String {
     let Some(inner) = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) else {
         return value.to_owned();

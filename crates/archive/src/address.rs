@@ -1,4 +1,5 @@
-//! What a request names: the centre, and the study, series, instance and frames of its path. Not what it wants of them.
+//! What a request names: the centre, and the study, series, instance and frames of its path. Not what it
+//! wants of them.
 
 use axum::{
     extract::{FromRequestParts, RawPathParams},
@@ -24,7 +25,8 @@ pub(crate) struct Target {
     pub(crate) caller: Caller,
     /// Whose images.
     pub(crate) centre: CentreId,
-    /// The address below which the centre's studies are: `http://host/dicomweb` or `http://host/dicomweb/centres/CENTRE`.
+    /// The address below which the centre's studies are: `http://host/dicomweb` or
+    /// `http://host/dicomweb/centres/CENTRE`.
     pub(crate) base: String,
     parts: Vec<(String, String)>,
 }

@@ -1,4 +1,5 @@
-//! WADO-RS of bulk data (PS3.18 section 10.4.1.1.5): binary values that metadata name by address, and the pixels as a whole.
+//! WADO-RS of bulk data (PS3.18 section 10.4.1.1.5): binary values that metadata name by address, and the
+//! pixels as a whole.
 
 use std::sync::Arc;
 

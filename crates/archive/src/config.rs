@@ -6,8 +6,8 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// How the service is reached from outside, for example `https://images.example.org`, without a path. Without it, addresses in
-    /// answers are made of the request's `Host`.
+    /// How the service is reached from outside, for example `https://images.example.org`, without a path.
+    /// Without it, addresses in answers are made of the request's `Host`.
     pub public_url: Option<String>,
     /// Memory for metadata of series that were asked for before, in bytes.
     pub metadata_cache_bytes: usize,

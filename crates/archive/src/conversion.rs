@@ -15,11 +15,14 @@ use serde_json::{Map, Value};
 
 use crate::{Shared, address::instance_address, fetch};
 
-/// Largest beginning of an object that is read for its header. A header has at most 16 MiB; a deflated object is read whole.
+/// Largest beginning of an object that is read for its header. A header has at most 16 MiB; a deflated object
+/// is read whole.
 const BEGINNING_BYTES_MAX: u64 = 128 << 20;
-/// Bytes that are read after the header: they say why it ends there, and are the first that who looks for frames wants to see.
+/// Bytes that are read after the header: they say why it ends there, and are the first that who looks for
+/// frames wants to see.
 const AFTER_HEADER_BYTES: u64 = 4096 + 16;
-/// Headers of more bytes are worked on beside the threads that serve requests: they take longer than a request should wait for another.
+/// Headers of more bytes are worked on beside the threads that serve requests: they take longer than a
+/// request should wait for another.
 const LARGE_HEADER_BYTES: usize = 512 << 10;
 
 /// Why there is no header.
@@ -61,8 +64,8 @@ pub(crate) async fn beginning(storage: &dyn Storage, instance: &Instance) -> Res
     with_header(bytes.len(), move || Ok(Beginning { header: guarded(&bytes)?, bytes })).await?
 }
 
-/// The header of an object as a DICOM JSON object, bulk data by reference. When it cannot be made, what the catalog knows stands in
-/// its place, so that one odd object does not hide a series.
+/// The header of an object as a DICOM JSON object, bulk data by reference. When it cannot be made, what the
+/// catalog knows stands in its place, so that one odd object does not hide a series.
 pub(crate) async fn json(shared: &Shared, instance: &Instance, base: &str) -> Result<Bytes, StorageError> {
     let bulk_base = format!("{}/bulkdata", instance_address(base, instance));
     let written = match beginning(&*shared.storage, instance).await {

@@ -1,5 +1,6 @@
-//! WADO-RS of frames (PS3.18 sections 8.7.3 and 10.4.1.1.6): the bytes of each as they are stored, compressed or not, with the media type and the
-//! transfer syntax that they have. Only the bytes of the frames that are asked for are read.
+//! WADO-RS of frames (PS3.18 sections 8.7.3 and 10.4.1.1.6): the bytes of each as they are stored, compressed
+//! or not, with the media type and the transfer syntax that they have. Only the bytes of the frames that are
+//! asked for are read.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -24,6 +25,7 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _, future, stream};
 use gate::Problem;
 use imaging::{
     frames::{FramePlace, FramesError, LocateError, Shape, Wanted, locate},
+    guard::HeaderEnd,
     syntax::{EXPLICIT_LITTLE, Syntax, frame_media_type, is_uncompressed},
     tree,
 };
@@ -44,7 +46,8 @@ pub const FRAMES_MAX: usize = 256;
 
 /// Largest frame that is worked on in memory, where its bytes or bits have to be moved.
 const MOVED_BYTES_MAX: u64 = 256 << 20;
-/// Most shapes of objects that are remembered, so that a film of a thousand frames is not described a thousand times.
+/// Most shapes of objects that are remembered, so that a film of a thousand frames is not described a
+/// thousand times.
 const SHAPES_MAX: usize = 20_000;
 
 /// Frames of an instance.
@@ -74,7 +77,8 @@ pub(crate) async fn frames(
 pub(crate) struct Form {
     /// Their media type.
     media_type: &'static str,
-    /// Their transfer syntax. Native pixels are Explicit VR Little Endian here, whatever the syntax of the object says about its header.
+    /// Their transfer syntax. Native pixels are Explicit VR Little Endian here, whatever the syntax of the
+    /// object says about its header.
     transfer_syntax: String,
     /// Samples stand with the highest byte first, and are turned.
     is_big_endian: bool,
@@ -99,9 +103,9 @@ impl Form {
 
     /// How they are put into an answer.
     ///
-    /// A client that asks for `application/octet-stream; transfer-syntax=*` takes what is stored, and is told what that is by the media type of
-    /// the parts. One that asks for `application/octet-stream` and no more wants plain samples (PS3.18 table 8.7.3-4), which compressed
-    /// frames are not.
+    /// A client that asks for `application/octet-stream; transfer-syntax=*` takes what is stored, and is told
+    /// what that is by the media type of the parts. One that asks for `application/octet-stream` and no more
+    /// wants plain samples (PS3.18 table 8.7.3-4), which compressed frames are not.
     ///
     /// # Errors
     /// 406.
@@ -195,6 +199,9 @@ pub(crate) async fn places(
 /// The shape of the frames of an object, and the bytes that were read to see it.
 async fn described(shared: &Shared, instance: &Instance) -> Result<(Shape, Bytes), Problem> {
     let conversion::Beginning { header, bytes } = conversion::beginning(&*shared.storage, instance).await?;
+    if header.end == HeaderEnd::DataSet {
+        return Err(no_frames(&FramesError::NoPixels));
+    }
     let shape = conversion::with_header(header.bytes.len(), move || {
         let tree = tree::read(&header).map_err(HeaderError::Refused)?;
         Ok::<_, HeaderError>(Shape::read(&tree))
@@ -267,7 +274,8 @@ pub(crate) async fn in_memory(
     Ok(all)
 }
 
-/// Moves a frame that begins within a byte to the beginning of one. The first pixel is the lowest bit (PS3.5 section 8.1.1).
+/// Moves a frame that begins within a byte to the beginning of one. The first pixel is the lowest bit (PS3.5
+/// section 8.1.1).
 fn move_bits(bytes: &mut Vec<u8>, skip: u8, frame_bits: u64) {
     if skip == 0 {
         return;

@@ -1,12 +1,14 @@
 //! Do: images go out, over DICOMweb: QIDO-RS and WADO-RS (PS3.18 sections 10.4 and 10.6).
 //!
-//! Every route stands twice: below `/dicomweb` for callers who see one centre, and below `/dicomweb/centres/{centre}`. A centre that a
-//! caller may not see is answered like one that does not exist. Objects leave as they are stored: bytes are copied, never written
-//! anew, in pieces, so that memory does not grow with the size of a study. Storing (STOW-RS) is not here.
+//! Every route stands twice: below `/dicomweb` for callers who see one centre, and below
+//! `/dicomweb/centres/{centre}`. A centre that a caller may not see is answered like one that does not exist.
+//! Objects leave as they are stored: bytes are copied, never written anew, in pieces, so that memory does not
+//! grow with the size of a study. Storing (STOW-RS) is not here.
 //!
-//! Deviations, on purpose: a request for `application/dicom` that names no transfer syntax is answered as stored, where PS3.18
-//! section 8.7.3.5.2 would have every object rewritten to Explicit VR Little Endian, since all clients that we know read what scanners write and a
-//! copy keeps the digest; `fuzzymatching` is answered with literal matching and a warning, as section 8.3.4.2 allows.
+//! Deviations, on purpose: a request for `application/dicom` that names no transfer syntax is answered as
+//! stored, where PS3.18 section 8.7.3.5.2 would have every object rewritten to Explicit VR Little Endian,
+//! since all clients that we know read what scanners write and a copy keeps the digest; `fuzzymatching` is
+//! answered with literal matching and a warning, as section 8.3.4.2 allows.
 
 mod accept;
 mod address;
@@ -81,7 +83,8 @@ pub fn router(archive: Archive) -> Router {
         .with_state(shared)
 }
 
-/// The routes below one prefix. The paths are, to the letter, those of STOW-RS where both have one, so that the routers merge.
+/// The routes below one prefix. The paths are, to the letter, those of STOW-RS where both have one, so that
+/// the routers merge.
 fn routes(prefix: &str) -> Router<State> {
     let study = format!("{prefix}/studies/{{study}}");
     let series = format!("{study}/series/{{series}}");

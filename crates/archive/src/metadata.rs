@@ -1,7 +1,9 @@
-//! WADO-RS metadata (PS3.18 section 10.4.1.1.5) as DICOM JSON: the headers of the objects, without their bulk data.
+//! WADO-RS metadata (PS3.18 section 10.4.1.1.5) as DICOM JSON: the headers of the objects, without their bulk
+//! data.
 //!
-//! A series is read with a few ranged reads at a time and written while it is read. What was written is kept within bounds, by the study's
-//! generation: an image that comes late makes another generation, so nothing kept is ever stale.
+//! A series is read with a few ranged reads at a time and written while it is read. What was written is kept
+//! within bounds, by the study's generation: an image that comes late makes another generation, so nothing
+//! kept is ever stale.
 
 use std::{
     collections::HashMap,
@@ -31,7 +33,8 @@ use crate::{
 
 /// One series may take up this part of the whole cache.
 const SERIES_PART_OF_CACHE: usize = 4;
-/// Changes when the same object would be written otherwise, so that no client keeps what an older release wrote.
+/// Changes when the same object would be written otherwise, so that no client keeps what an older release
+/// wrote.
 const FORM: &str = concat!("m", env!("CARGO_PKG_VERSION"));
 
 type Written = Result<Bytes, StorageError>;

@@ -1,4 +1,5 @@
-//! Writes `multipart/related` (RFC 2387) as a stream: a part is opened when the one before it has left. Does not read it.
+//! Writes `multipart/related` (RFC 2387) as a stream: a part is opened when the one before it has left. Does
+//! not read it.
 
 use std::io;
 
@@ -34,7 +35,8 @@ pub(crate) fn media_type(payload: &str, boundary: &str) -> String {
     format!("multipart/related; type=\"{payload}\"{parameters}; boundary={boundary}")
 }
 
-/// The bytes of the whole. The first part stands at the very beginning: some viewers look for the boundary there.
+/// The bytes of the whole. The first part stands at the very beginning: some viewers look for the boundary
+/// there.
 pub(crate) fn write<P: Stream<Item = io::Result<Part>> + Send + 'static>(
     boundary: &str,
     parts: P,
@@ -43,9 +45,13 @@ pub(crate) fn write<P: Stream<Item = io::Result<Part>> + Send + 'static>(
     parts
         .map_ok(move |part| {
             let Part { media_type, location, bytes, content } = part;
-            let head = format!(
-                "{begin}Content-Type: {media_type}\r\nContent-Length: {bytes}\r\nContent-Location: {location}\r\n\r\n"
-            );
+            let head = [
+                begin.clone(),
+                format!("Content-Type: {media_type}\r\n"),
+                format!("Content-Length: {bytes}\r\n"),
+                format!("Content-Location: {location}\r\n\r\n"),
+            ]
+            .concat();
             once(Bytes::from(head)).chain(content).chain(once(Bytes::from_static(b"\r\n")))
         })
         .try_flatten()

@@ -1,8 +1,8 @@
 //! QIDO-RS (PS3.18 section 10.6): studies, series and instances that match, as DICOM JSON in ISO_IR 192.
 //!
-//! What the catalog knows can be matched and returned; what it does not know (a key of the request that stands only in the objects)
-//! is named in a `Warning`, as section 8.3.4 asks. Nothing that matches is `200` with `[]`: clients take that and `204` alike, and an
-//! array is an array.
+//! What the catalog knows can be matched and returned; what it does not know (a key of the request that
+//! stands only in the objects) is named in a `Warning`, as section 8.3.4 asks. Nothing that matches is `200`
+//! with `[]`: clients take that and `204` alike, and an array is an array.
 
 mod attributes;
 mod matching;

@@ -1,8 +1,9 @@
-//! WADO-RS of pictures (PS3.18 sections 8.3.5 and 10.4.1.1.3): a frame through a window as JPEG or PNG, and small ones of studies and series.
-//! Not for diagnosis.
+//! WADO-RS of pictures (PS3.18 sections 8.3.5 and 10.4.1.1.3): a frame through a window as JPEG or PNG, and
+//! small ones of studies and series. Not for diagnosis.
 //!
-//! Few are made at one time, off the threads that serve requests; those who wait are counted, and nobody waits for ever. A picture that is
-//! given up keeps its place until its decoder is done, so that slow decoders cannot pile up.
+//! Few are made at one time, off the threads that serve requests; those who wait are counted, and nobody
+//! waits for ever. A picture that is given up keeps its place until its decoder is done, so that slow
+//! decoders cannot pile up.
 
 use std::sync::Arc;
 
@@ -186,7 +187,8 @@ fn window(value: &str) -> Result<Window, Problem> {
     let (Some(centre), Some(width)) = (number(centre), number(width)) else { return Err(malformed()) };
     match function.to_ascii_lowercase().as_str() {
         "linear" if width >= 1.0 => Ok(Window { centre, width }),
-        // PS3.3 sections C.11.2.1.2.1 and C.11.2.1.3.2: the exact function is the other one half a step up and one step wider.
+        // PS3.3 sections C.11.2.1.2.1 and C.11.2.1.3.2: the exact function is the other one half a step up
+        // and one step wider.
         "linear-exact" if width > 0.0 => Ok(Window { centre: centre + 0.5, width: width + 1.0 }),
         _ => Err(malformed()),
     }

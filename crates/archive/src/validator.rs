@@ -1,4 +1,5 @@
-//! Validators and caching (RFC 9110 section 8.8.3, RFC 9111): an object never changes, so a client that has it need not fetch it again.
+//! Validators and caching (RFC 9110 section 8.8.3, RFC 9111): an object never changes, so a client that has
+//! it need not fetch it again.
 
 use axum::{
     body::Body,
@@ -6,11 +7,13 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-/// How long a client may use an object without asking: no longer than a session may be idle, since who asks is asked for a session.
+/// How long a client may use an object without asking: no longer than a session may be idle, since who asks
+/// is asked for a session.
 const OBJECTS_KEPT: HeaderValue = HeaderValue::from_static("private, max-age=900");
 /// A series may grow at any time: ask each time.
 const LISTS_KEPT: HeaderValue = HeaderValue::from_static("private, no-cache");
-/// What else an answer hangs on. With the cookie among it, the next person at the same browser gets nothing out of its cache.
+/// What else an answer hangs on. With the cookie among it, the next person at the same browser gets nothing
+/// out of its cache.
 const VARY: HeaderValue = HeaderValue::from_static("accept, authorization, cookie");
 
 /// How long an answer may be kept.
@@ -30,7 +33,8 @@ pub(crate) struct Validator {
 }
 
 impl Validator {
-    /// A validator of hexadecimal digits, UIDs and the like. It is a weak one: packaging and compression differ between answers.
+    /// A validator of hexadecimal digits, UIDs and the like. It is a weak one: packaging and compression
+    /// differ between answers.
     pub(crate) fn new(opaque: impl Into<String>, kept: Kept) -> Self {
         Self { opaque: opaque.into(), kept }
     }

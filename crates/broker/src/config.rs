@@ -24,7 +24,8 @@ impl Default for BrokerConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmbeddedConfig {
-    /// How long a worker may take before its work is handed out again, in seconds.
+    /// How long work stays with a worker that died before it is handed out again, in seconds. A worker that lives renews its lease at
+    /// a third of this.
     pub lease_seconds: u32,
     /// How often the table is asked for what other processes put there, in milliseconds.
     pub poll_milliseconds: u32,
@@ -34,7 +35,7 @@ pub struct EmbeddedConfig {
 
 impl Default for EmbeddedConfig {
     fn default() -> Self {
-        Self { lease_seconds: 300, poll_milliseconds: 500, retry_pause_milliseconds: 1000 }
+        Self { lease_seconds: 30, poll_milliseconds: 500, retry_pause_milliseconds: 1000 }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The broker that is a table of the catalog: work is leased, and a lease that runs out is handed out again.
 //!
 //! The number of the delivery is the lease's number, so a worker whose lease ran out can neither finish nor give back what somebody
-//! else has by then. Not here: renewing a lease; one is long enough for any work, and work is safe to do twice.
+//! else has by then. Whoever holds work renews the lease for as long as it lives, so that what a process held that died is handed out
+//! again within half a minute, however long work may take.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +15,7 @@ use domain::{
     },
     work::{Depth, Queue, Work},
 };
-use tokio::{runtime::Handle, sync::Notify};
+use tokio::{runtime::Handle, sync::Notify, task::AbortHandle};
 
 use crate::{
     config::{EmbeddedConfig, milliseconds},
@@ -82,7 +83,23 @@ impl<C: WorkStore + Send + Sync + ?Sized + 'static> Shared<C> {
             From::Dead => self.catalog.lease_dead_work(now, until).await,
         };
         let leased = leased.map_err(|error| unavailable("leasing work", error))?;
-        Ok(leased.map(|leased| LeasedHanded { shared: self, leased: Some(leased), from }))
+        Ok(leased.map(|leased| {
+            let renewal = tokio::spawn(Arc::clone(&self).renew(leased.clone())).abort_handle();
+            LeasedHanded { shared: self, leased: Some(leased), from, renewal }
+        }))
+    }
+
+    /// Moves the end of a lease for as long as the worker holds the work, so that a short lease is enough for long work.
+    async fn renew(self: Arc<Self>, leased: LeasedWork) {
+        loop {
+            let pause = domain::Duration::try_from(self.lease / 3).unwrap_or(domain::Duration::MAX);
+            self.clock.sleep(pause).await;
+            match self.catalog.extend_work(&leased, later(self.clock.now(), self.lease)).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => tracing::warn!(%error, "a lease was not renewed; it is tried again"),
+            }
+        }
     }
 
     async fn give_back(&self, leased: &LeasedWork, from: From, reason: &str) -> Result<bool, CatalogError> {
@@ -169,6 +186,7 @@ struct LeasedHanded<C: WorkStore + Send + Sync + ?Sized + 'static> {
     /// `None` once it is finished or given back.
     leased: Option<LeasedWork>,
     from: From,
+    renewal: AbortHandle,
 }
 
 impl<C: WorkStore + Send + Sync + ?Sized + 'static> LeasedHanded<C> {
@@ -206,6 +224,7 @@ impl<C: WorkStore + Send + Sync + ?Sized + 'static> Handed for LeasedHanded<C> {
 
 impl<C: WorkStore + Send + Sync + ?Sized + 'static> Drop for LeasedHanded<C> {
     fn drop(&mut self) {
+        self.renewal.abort();
         let Some(leased) = self.leased.take() else { return };
         // Without a runtime the process ends, and the lease runs out by itself.
         let Ok(runtime) = Handle::try_current() else { return };

@@ -219,6 +219,10 @@ mod tests {
             panic!("the relay does not finish work")
         }
 
+        async fn extend_work(&self, _: &LeasedWork, _: Timestamp) -> Known<bool> {
+            panic!("the relay does not hold leases")
+        }
+
         async fn give_back_work(&self, _: &LeasedWork, _: Timestamp, _: &str) -> Known<bool> {
             panic!("the relay does not give work back")
         }

@@ -218,11 +218,7 @@ async fn meet(change: &mut Change, order: &mut Order, mut study: Study) -> Resul
 }
 
 fn clues_of(study: &Study) -> StudyClues {
-    StudyClues {
-        accession_number: study.attributes.accession_number.clone(),
-        patient_id: study.attributes.patient_id.clone(),
-        study_date: study.attributes.study_date,
-    }
+    StudyClues::of(&study.attributes, study.first_received)
 }
 
 /// The study without an order that this order was meant for: the earliest that says so by accession number, else the only one that

@@ -135,6 +135,21 @@ async fn finish(change: &mut Change, leased: &LeasedWork) -> Result<bool, Proble
     Ok(removed == 1)
 }
 
+async fn extend(change: &mut Change, leased: &LeasedWork, until: Timestamp) -> Result<bool, Problem> {
+    let extended = Sql::new(
+        "UPDATE work SET available_at = $5
+         WHERE centre = $1 AND id = $2 AND revision = $3 AND delivery_count = $4 AND leased = 1",
+    )
+    .bind(&leased.work.centre)
+    .bind(leased.work.id)
+    .bind(leased.work.revision)
+    .bind(leased.delivery_count)
+    .bind(until)
+    .execute(change)
+    .await?;
+    Ok(extended == 1)
+}
+
 async fn give_back(
     change: &mut Change,
     leased: &LeasedWork,
@@ -229,6 +244,10 @@ impl WorkStore for SqlCatalog {
 
     async fn finish_work(&self, leased: &LeasedWork) -> Known<bool> {
         transact!(self, "finishing work", |change| finish(change, leased))
+    }
+
+    async fn extend_work(&self, leased: &LeasedWork, until: Timestamp) -> Known<bool> {
+        transact!(self, "extending a lease", |change| extend(change, leased, until))
     }
 
     async fn give_back_work(&self, leased: &LeasedWork, ready_at: Timestamp, reason: &str) -> Known<bool> {

@@ -3,6 +3,7 @@
 use crate::{
     Timestamp,
     id::{CentreId, OrderId, PhysicianId},
+    image::StudyAttributes,
     text::{AccessionNumber, PatientId, PersonName},
     uid::StudyInstanceUid,
     work::Lane,
@@ -62,8 +63,20 @@ pub struct StudyClues {
     pub accession_number: Option<AccessionNumber>,
     /// From the images.
     pub patient_id: Option<PatientId>,
-    /// From the images.
-    pub study_date: Option<jiff::civil::Date>,
+    /// From the images; where they do not say, the day on which the first of them came.
+    pub day: jiff::civil::Date,
+}
+
+impl StudyClues {
+    /// The clues of a study whose first image came at a moment.
+    #[must_use]
+    pub fn of(attributes: &StudyAttributes, first_received: Timestamp) -> Self {
+        Self {
+            accession_number: attributes.accession_number.clone(),
+            patient_id: attributes.patient_id.clone(),
+            day: attributes.study_date.unwrap_or_else(|| utc_day(first_received)),
+        }
+    }
 }
 
 /// Chooses the order that a study answers: by accession number, then by patient and date. When two orders match equally well
@@ -98,15 +111,19 @@ pub fn matches(study: &StudyClues, order: &Order) -> Option<OrderMatch> {
     if study.accession_number.is_some() || study.patient_id.is_none() {
         return None;
     }
-    let day = study.study_date?;
     let near = match request.scheduled {
-        Some(scheduled) => scheduled == day,
+        Some(scheduled) => scheduled == study.day,
         None => {
-            let ordered = order.received.to_zoned(jiff::tz::TimeZone::UTC).date();
-            (ordered.yesterday().unwrap_or(ordered)..=ordered.tomorrow().unwrap_or(ordered)).contains(&day)
+            let ordered = utc_day(order.received);
+            (ordered.yesterday().unwrap_or(ordered)..=ordered.tomorrow().unwrap_or(ordered))
+                .contains(&study.day)
         }
     };
     near.then_some(OrderMatch::PatientAndDate)
+}
+
+fn utc_day(moment: Timestamp) -> jiff::civil::Date {
+    moment.to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 #[cfg(test)]
@@ -133,12 +150,15 @@ mod tests {
         }
     }
 
+    /// A study whose first image came the day after the orders did.
     fn study(accession: Option<&str>, patient: Option<&str>, date: Option<&str>) -> StudyClues {
-        StudyClues {
+        let attributes = StudyAttributes {
             accession_number: accession.and_then(AccessionNumber::new),
             patient_id: patient.and_then(PatientId::new),
             study_date: date.map(|day| day.parse().unwrap()),
-        }
+            ..StudyAttributes::default()
+        };
+        StudyClues::of(&attributes, "2026-03-03T10:00:00Z".parse().unwrap())
     }
 
     #[test]
@@ -154,7 +174,8 @@ mod tests {
             (study(None, Some("p"), Some("2026-03-09")), None, None),
             (study(None, Some("p"), Some("2026-03-09")), Some("2026-03-09"), Some(P)),
             (study(None, Some("p"), Some("2026-03-02")), Some("2026-03-09"), None),
-            (study(None, Some("p"), None), None, None),
+            (study(None, Some("p"), None), None, Some(P)),
+            (study(None, Some("p"), None), Some("2026-03-02"), None),
             (study(None, None, Some("2026-03-02")), None, None),
         ] {
             assert_eq!(matches(&clues, &order("A1", "p", scheduled)), expected, "{clues:?}");

@@ -1,4 +1,5 @@
-//! How an image was made: what a technique section, a window and a picture need to know of a header. Also of enhanced images, whose values stand in
+//! How an image was made: what a technique section, a window and a picture need to know of a header. Also of
+//! enhanced images, whose values stand in
 //! functional groups (PS3.3 section C.7.6.16). Not for lists: [`crate::header`] is.
 
 use dicom_core::Tag;
@@ -55,8 +56,8 @@ pub enum Contrast {
     NotRecorded,
     /// The element stands there and is empty, or says none.
     None,
-    /// This agent.
-    Agent(String),
+    /// This agent, and the attribute that names it.
+    Agent(String, &'static str),
 }
 
 /// A window: which values are shown between black and white (PS3.3 section C.11.2.1.2).
@@ -118,18 +119,22 @@ impl Acquisition {
             || self.image_type.iter().any(|word| reformatted.contains(&word.as_str()))
     }
 
-    /// Whether the table moved while the tube turned.
+    /// Whether the table moved while the tube turned, and the attribute that says so.
     #[must_use]
-    pub fn is_helical(&self) -> Option<bool> {
-        let words = || self.scan_options.iter().chain(&self.image_type).map(|word| word.to_uppercase());
-        if words().any(|word| word.contains("HELI") || word.contains("SPI")) {
-            return Some(true);
-        }
-        let stepped = |word: &str| {
-            ["AXIAL MODE", "AXIAL_MODE", "SEQ", "STEP"].iter().any(|name| word.contains(name))
-        };
-        words().any(|word| stepped(&word)).then_some(false)
+    pub fn is_helical(&self) -> Option<(bool, &'static str)> {
+        let places = [(&self.scan_options, "ScanOptions"), (&self.image_type, "ImageType")];
+        places.into_iter().find_map(|(words, attribute)| helical(words).map(|helical| (helical, attribute)))
     }
+}
+
+fn helical(words: &[String]) -> Option<bool> {
+    let said = |names: &[&str]| {
+        words.iter().map(|word| word.to_uppercase()).any(|word| names.iter().any(|name| word.contains(name)))
+    };
+    if said(&["HELI", "SPI"]) {
+        return Some(true);
+    }
+    said(&["AXIAL MODE", "AXIAL_MODE", "SEQ", "STEP"]).then_some(false)
 }
 
 fn pair(tree: &Tree, tag: Tag) -> Option<[f64; 2]> {
@@ -137,25 +142,23 @@ fn pair(tree: &Tree, tag: Tag) -> Option<[f64; 2]> {
 }
 
 fn window(tree: &Tree) -> Option<Window> {
-    let (centre, width) = (tree::decimal(tree, Tag(0x0028, 0x1050))?, tree::decimal(tree, Tag(0x0028, 0x1051))?);
+    let (centre, width) =
+        (tree::decimal(tree, Tag(0x0028, 0x1050))?, tree::decimal(tree, Tag(0x0028, 0x1051))?);
     (width >= 1.0).then_some(Window { centre, width })
 }
 
 fn contrast(header: &Tree) -> Contrast {
-    if header.get(CONTRAST[0]).is_none() && header.get(CONTRAST[1]).is_none() {
+    let [agent, sequence] = CONTRAST;
+    if header.get(agent).is_none() && header.get(sequence).is_none() {
         return Contrast::NotRecorded;
     }
-    let agent = tree::text(header, CONTRAST[0]).or_else(|| {
-        // Code Meaning of the agent.
-        tree::items(header, CONTRAST[1]).first().and_then(|item| tree::text(item, Tag(0x0008, 0x0104)))
-    });
-    match agent {
-        Some(agent) if !matches!(agent.to_uppercase().as_str(), "NONE" | "NO" | "N" | "NON") => {
-            Contrast::Agent(agent)
-        }
-        Some(_) | None if tree::items(header, CONTRAST[1]).is_empty() => Contrast::None,
-        Some(_) | None => Contrast::Agent("an agent without a name".to_owned()),
+    if let Some(name) = tree::text(header, agent) {
+        let none = matches!(name.to_uppercase().as_str(), "NONE" | "NO" | "N" | "NON");
+        return if none { Contrast::None } else { Contrast::Agent(name, "ContrastBolusAgent") };
     }
+    let Some(item) = tree::items(header, sequence).first() else { return Contrast::None };
+    let meaning = tree::text(item, Tag(0x0008, 0x0104));
+    Contrast::Agent(meaning.unwrap_or_else(|| "without a name".to_owned()), "ContrastBolusAgentSequence")
 }
 
 /// A value from the data set itself, or from the first functional group that has it.
@@ -168,12 +171,7 @@ fn anywhere<T>(header: &Tree, read: &impl Fn(&Tree) -> Option<T>) -> Option<T> {
 
 /// The items of the macros of one functional group; some macros hold a sequence of their own.
 fn functional_group(group: &Tree) -> impl Iterator<Item = &Tree> {
-    group
-        .iter()
-        .filter_map(|element| element.value().items())
-        .flatten()
-        .flat_map(|item| {
-            std::iter::once(item)
-                .chain(item.iter().filter_map(|element| element.value().items()).flatten())
-        })
+    group.iter().filter_map(|element| element.value().items()).flatten().flat_map(|item| {
+        std::iter::once(item).chain(item.iter().filter_map(|element| element.value().items()).flatten())
+    })
 }

@@ -1,4 +1,5 @@
-//! What dose was given, from a CT radiation dose structured report (PS3.16 TID 10011). Reads numbers by their codes, whatever the code meanings
+//! What dose was given, from a CT radiation dose structured report (PS3.16 TID 10011). Reads numbers by their codes,
+//! whatever the code meanings
 //! say in which language; converts nothing but the two units that scanners write.
 
 use dicom_core::Tag;
@@ -71,7 +72,8 @@ impl Phantom {
     }
 }
 
-/// Concept Name Code Sequence, Concept Code Sequence, Content Sequence, Code Value, Measured Value Sequence, Numeric Value, Measurement Units.
+/// Concept Name Code Sequence, Concept Code Sequence, Content Sequence, Code Value, Measured Value Sequence, Numeric
+/// Value, Measurement Units.
 const CONCEPT_NAME: Tag = Tag(0x0040, 0xA043);
 const CONCEPT_CODE: Tag = Tag(0x0040, 0xA168);
 const CONTENT: Tag = Tag(0x0040, 0xA730);

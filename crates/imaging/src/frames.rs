@@ -1,4 +1,5 @@
-//! Where the frames of a stored object are (PS3.5 section A.4, PS3.3 section C.7.6.3), so that one can be served or decoded without reading the
+//! Where the frames of a stored object are (PS3.5 section A.4, PS3.3 section C.7.6.3), so that one can be served or
+//! decoded without reading the
 //! others. Reads a few short ranges through the caller; decodes nothing.
 
 use std::{
@@ -9,13 +10,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use dicom_core::Tag;
+use dicom_core::{Tag, VR};
 use domain::uid::TransferSyntaxUid;
 
 use crate::{
     syntax::{Encoding, Syntax, is_video},
     tree::{self, Tree},
-    walk::PIXEL_DATA,
+    walk::{PIXEL_DATA, is_short},
 };
 
 /// Bytes read at a time to see headers of elements and fragments.
@@ -24,6 +25,8 @@ const WINDOW_BYTES: u64 = 4096;
 pub const FRAMES_MAX: u32 = 108_000;
 /// Most fragments of an object that are walked.
 const FRAGMENTS_MAX: usize = 250_000;
+/// Most elements walked between header and pixels.
+const ELEMENTS_WALKED_MAX: usize = 1_000;
 /// Most bytes of an offset table.
 const TABLE_BYTES_MAX: u64 = 8 * FRAMES_MAX as u64;
 /// Largest side of an image.
@@ -162,7 +165,8 @@ pub struct Wanted<'a> {
     pub shape: Shape,
     /// How the object is written.
     pub transfer_syntax: &'a TransferSyntaxUid,
-    /// Where the header ends in the object: the place of the first element of group 7FE0 ([`domain::image::InstanceAttributes::header_bytes`]).
+    /// Where the header ends in the object: the place of the first element of group 7FE0
+    /// ([`domain::image::InstanceAttributes::header_bytes`]).
     pub header_end: u64,
     /// Size of the object.
     pub object_bytes: u64,
@@ -253,10 +257,13 @@ where
 {
     /// The bytes from a place on: `N` of them, or as many as the object still has.
     async fn get(&mut self, at: u64, bytes: u64) -> Result<&[u8], LocateError<E>> {
+        if at >= self.object_bytes {
+            return Ok(&[]);
+        }
         let end = at.saturating_add(bytes).min(self.object_bytes);
         if at < self.at || end > self.at + self.bytes.len() as u64 {
             let until = at.saturating_add(bytes.max(WINDOW_BYTES)).min(self.object_bytes);
-            self.bytes = (self.read)(at..until.max(at)).await.map_err(LocateError::Read)?;
+            self.bytes = (self.read)(at..until).await.map_err(LocateError::Read)?;
             self.at = at;
         }
         let from = usize::try_from(at - self.at).unwrap_or(usize::MAX).min(self.bytes.len());
@@ -265,10 +272,10 @@ where
         Ok(&rest[..rest.len().min(count)])
     }
 
-    /// Walks the elements of group 7FE0 up to the pixels.
+    /// Walks the elements up to the pixels: those of group 7FE0, and before them values too large for a header.
     async fn pixels(&mut self, mut at: u64, encoding: Encoding) -> Result<Pixels, LocateError<E>> {
         let mut offsets = None;
-        loop {
+        for _ in 0..ELEMENTS_WALKED_MAX {
             let Some(head) = read_head(self.get(at, 12).await?, encoding) else {
                 return Err(FramesError::NoPixels.into());
             };
@@ -286,10 +293,11 @@ where
                     at = value + length;
                 }
                 (EXTENDED_LENGTHS, Some(length)) => at = value + length,
-                (tag, Some(length)) if tag.group() == PIXEL_DATA.group() => at = value + length,
+                (tag, Some(length)) if tag.group() <= PIXEL_DATA.group() => at = value + length,
                 _ => return Err(FramesError::NoPixels.into()),
             }
         }
+        Err(FramesError::NoPixels.into())
     }
 
     /// The item at a place: `None` at the end of the fragments.
@@ -339,7 +347,7 @@ fn read_head(bytes: &[u8], encoding: Encoding) -> Option<Head> {
     let tag = Tag(encoding.u16([head[0], head[1]]), encoding.u16([head[2], head[3]]));
     let (length, size) = if !encoding.explicit {
         (encoding.u32([head[4], head[5], head[6], head[7]]), 8)
-    } else if matches!(&head[4..6], b"OB" | b"OW" | b"OF" | b"OD" | b"OV" | b"OL" | b"UN") {
+    } else if VR::from_binary([head[4], head[5]]).is_none_or(|vr| !is_short(vr)) {
         let long = bytes.first_chunk::<12>()?;
         (encoding.u32([long[8], long[9], long[10], long[11]]), 12)
     } else {
@@ -416,7 +424,8 @@ where
             continue;
         }
         let bytes = window.get(range.start, frames * size).await?;
-        let number = |entry: &[u8]| entry.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        let number =
+            |entry: &[u8]| entry.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
         let offsets: Vec<u64> = bytes.chunks_exact(if size == 8 { 8 } else { 4 }).map(number).collect();
         let rises = offsets.first() == Some(&0) && offsets.windows(2).all(|pair| pair[0] < pair[1]);
         if offsets.len() as u64 == frames && rises {
@@ -440,7 +449,10 @@ where
     let mut places = Vec::with_capacity(wanted.frames.len());
     for number in wanted.frames.iter().copied() {
         let place = |index: u32| {
-            offsets.get(index as usize).map(|offset| first.saturating_add(*offset)).filter(|at| *at < window.object_bytes)
+            offsets
+                .get(index as usize)
+                .map(|offset| first.saturating_add(*offset))
+                .filter(|at| *at < window.object_bytes)
         };
         let Some(from) = place(number - 1) else {
             return Err(FramesError::Broken("the offset table points beyond the object").into());
@@ -463,7 +475,12 @@ fn guessed(wanted: &Wanted<'_>, fragments: &[Fragment]) -> Result<Vec<FramePlace
     } else {
         // SOI of JPEG and JPEG-LS, SOC of JPEG 2000.
         let begins = |fragment: &Fragment| matches!(fragment.first, [0xFF, 0xD8 | 0x4F]);
-        fragments.iter().enumerate().filter(|(_, fragment)| begins(fragment)).map(|(index, _)| index).collect()
+        fragments
+            .iter()
+            .enumerate()
+            .filter(|(_, fragment)| begins(fragment))
+            .map(|(index, _)| index)
+            .collect()
     };
     if starts.len() != frames {
         return Err(FramesError::Broken("the fragments cannot be told apart into frames"));

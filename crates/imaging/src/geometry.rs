@@ -1,4 +1,5 @@
-//! Where slices stand: their order, their distances, what is missing between them. Works on positions and orientations (PS3.3 section C.7.6.2);
+//! Where slices stand: their order, their distances, what is missing between them. Works on positions and
+//! orientations (PS3.3 section C.7.6.2);
 //! knows no pixels and writes no sentences.
 
 /// Slices closer than this stand at the same place, in mm.
@@ -53,7 +54,8 @@ pub struct Stack {
     pub displaced: Vec<usize>,
     /// How many different places there are.
     pub places: usize,
-    /// The angle between the normal and the line along which the slices stand, in degrees: the tilt of the gantry, if the table moved straight.
+    /// The angle between the normal and the line along which the slices stand, in degrees: the tilt of the gantry,
+    /// if the table moved straight.
     pub tilt_degrees: f64,
 }
 
@@ -122,7 +124,9 @@ impl Stack {
     #[must_use]
     pub fn is_even(&self) -> bool {
         let whole = |block: &Block| block.first == 1 && block.last == self.places;
-        self.gaps.is_empty() && self.displaced.is_empty() && (self.places == 1 || self.blocks.iter().any(whole))
+        self.gaps.is_empty()
+            && self.displaced.is_empty()
+            && (self.places == 1 || self.blocks.iter().any(whole))
     }
 
     /// Whether several slices stand at one place (a perfusion, a bolus timing, phases).
@@ -169,9 +173,8 @@ pub fn arrange(slices: &[Slice]) -> Arrangement {
             arrangement.loose.push(slice.index);
             continue;
         };
-        let alike = |other: &[f64; 6]| {
-            other.iter().zip(&orientation).all(|(a, b)| (a - b).abs() < COSINE_TOLERANCE)
-        };
+        let alike =
+            |other: &[f64; 6]| other.iter().zip(&orientation).all(|(a, b)| (a - b).abs() < COSINE_TOLERANCE);
         let placed = Placed { index: slice.index, position };
         match groups.iter_mut().find(|(_, other, _)| alike(other)) {
             Some((_, _, members)) => members.push(placed),
@@ -252,7 +255,8 @@ fn equal(a: f64, b: f64) -> bool {
     (a - b).abs() <= SPACING_TOLERANCE_MM.max(SPACING_TOLERANCE_SHARE * a.abs().min(b.abs()))
 }
 
-/// Divides distances between neighbours into runs of equal ones. A lone distance that is a multiple of a neighbouring run's is a gap within it;
+/// Divides distances between neighbours into runs of equal ones. A lone distance that is a multiple of a
+/// neighbouring run's is a gap within it;
 /// another lone distance parts two blocks.
 fn divide(distances: &[f64]) -> (Vec<Block>, Vec<Gap>) {
     let mut runs: Vec<(usize, usize, f64)> = Vec::new();
@@ -275,7 +279,8 @@ fn divide(distances: &[f64]) -> (Vec<Block>, Vec<Gap>) {
     let mut blocks: Vec<Block> = Vec::new();
     let mut bridged = false;
     for (index, &(first, until, spacing)) in runs.iter().enumerate() {
-        let beside = [index.checked_sub(1), Some(index + 1)].into_iter().flatten().filter_map(|i| runs.get(i));
+        let beside =
+            [index.checked_sub(1), Some(index + 1)].into_iter().flatten().filter_map(|i| runs.get(i));
         let base = beside.filter(|run| run.1 - run.0 > 1).map(|run| run.2).fold(usual, f64::min);
         if until - first == 1 {
             if let Some(missing) = missing(spacing, base) {
@@ -309,11 +314,15 @@ fn missing(distance: f64, base: f64) -> Option<usize> {
     ((2.0..=2_000.0).contains(&times) && off <= GAP_TOLERANCE_SHARE * base).then(|| times as usize - 1)
 }
 
-/// Places whose step from the one before leaves the line of the stack: the drift within the plane, per mm along the normal, is not the usual one.
+/// Places whose step from the one before leaves the line of the stack: the drift within the plane, per mm along the
+/// normal, is not the usual one.
 fn displaced(normal: Vec3, steps: &[Vec3], distances: &[f64]) -> Vec<usize> {
     let drift = |step: &Vec3, distance: f64| minus(*step, scaled(normal, distance));
-    let shears: Vec<Vec3> =
-        steps.iter().zip(distances).map(|(step, distance)| scaled(drift(step, *distance), 1.0 / distance)).collect();
+    let shears: Vec<Vec3> = steps
+        .iter()
+        .zip(distances)
+        .map(|(step, distance)| scaled(drift(step, *distance), 1.0 / distance))
+        .collect();
     let usual = [0, 1, 2].map(|axis| {
         let mut parts: Vec<f64> = shears.iter().map(|shear| shear[axis]).collect();
         parts.sort_by(f64::total_cmp);
@@ -357,7 +366,10 @@ mod tests {
         assert_eq!(stack.blocks, [Block { first: 1, last: 6, spacing: 5.0 }]);
         assert!(!stack.is_even());
         let stack = axial(&[0.0, 10.0, 15.0, 20.0, 25.0, 35.0]);
-        assert_eq!(stack.gaps.iter().map(|gap| (gap.after, gap.missing)).collect::<Vec<_>>(), [(1, 1), (5, 1)]);
+        assert_eq!(
+            stack.gaps.iter().map(|gap| (gap.after, gap.missing)).collect::<Vec<_>>(),
+            [(1, 1), (5, 1)]
+        );
         let turned = axial(&[0.0, 10.0, 15.0, 20.0, 25.0]).reversed();
         assert_eq!(turned.gaps, [Gap { after: 4, missing: 1, width: 10.0 }]);
         assert_eq!(turned.slices, [4, 3, 2, 1, 0]);
@@ -402,7 +414,8 @@ mod tests {
             position: Some([x, 0.0, index as f64 * 5.0]),
             orientation: Some(AXIAL),
         };
-        let slices: Vec<Slice> = (0..6).map(|index| straight(index, if index < 3 { 0.0 } else { 8.0 })).collect();
+        let slices: Vec<Slice> =
+            (0..6).map(|index| straight(index, if index < 3 { 0.0 } else { 8.0 })).collect();
         let stack = arrange(&slices).stacks.remove(0);
         assert_eq!(stack.displaced, [4]);
         assert_eq!(stack.reversed().displaced, [4]);
@@ -410,7 +423,8 @@ mod tests {
 
     #[test]
     fn directions_are_told_apart_and_lost_slices_are_kept() {
-        let slice = |index, orientation| Slice { index, position: Some([0.0, 0.0, index as f64]), orientation };
+        let slice =
+            |index, orientation| Slice { index, position: Some([0.0, 0.0, index as f64]), orientation };
         let arrangement = arrange(&[
             slice(0, Some([0.0, 1.0, 0.0, 0.0, 0.0, -1.0])),
             slice(1, Some(AXIAL)),
@@ -419,7 +433,8 @@ mod tests {
             slice(4, Some([1.0, 0.0, 0.0, 0.0, 0.0, -1.0])),
             slice(5, Some([0.0; 6])),
         ]);
-        let planes: Vec<_> = arrangement.stacks.iter().map(|stack| (stack.plane, stack.slices.len())).collect();
+        let planes: Vec<_> =
+            arrangement.stacks.iter().map(|stack| (stack.plane, stack.slices.len())).collect();
         assert_eq!(planes, [(Plane::Axial, 2), (Plane::Sagittal, 1), (Plane::Coronal, 1)]);
         assert_eq!(arrangement.loose, [3, 5]);
         assert_eq!(Plane::of_normal([0.6, 0.57, 0.56]), Plane::Oblique);

@@ -135,7 +135,9 @@ impl Flaw {
             Self::Truncated => "the data set ends in the middle of an element",
             Self::Inflate => "the deflated data set is broken",
             Self::InflateRatio => "the deflated data set grows beyond measure",
-            Self::UnknownSyntax => "the transfer syntax is not known and the data set cannot be read as explicit little endian",
+            Self::UnknownSyntax => {
+                "the transfer syntax is not known and the data set cannot be read as explicit little endian"
+            }
         }
     }
 }

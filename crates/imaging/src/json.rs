@@ -13,6 +13,8 @@ use crate::{
 
 /// Binary values of more bytes than this stand as a BulkDataURI.
 pub const INLINE_BYTES_MAX: usize = 1024;
+/// Rows: an image that has a header without pixels has its pixels behind it.
+const ROWS: Tag = Tag(0x0028, 0x0010);
 /// Pixel Data.
 const PIXELS: &str = "7FE00010";
 
@@ -25,8 +27,14 @@ const PIXELS: &str = "7FE00010";
 pub fn metadata(header: &GuardedHeader, bulk_base: &str) -> Result<Map<String, Value>, Refusal> {
     let tree = tree::read(header)?;
     let mut object = data_set(&tree, bulk_base);
-    if header.end == HeaderEnd::Pixels {
-        object.insert(PIXELS.to_owned(), json!({ "vr": "OW", "BulkDataURI": format!("{bulk_base}/{PIXELS}") }));
+    let pixels = match header.end {
+        HeaderEnd::Pixels => true,
+        HeaderEnd::Large => tree.get(ROWS).is_some(),
+        HeaderEnd::DataSet => false,
+    };
+    if pixels {
+        object
+            .insert(PIXELS.to_owned(), json!({ "vr": "OW", "BulkDataURI": format!("{bulk_base}/{PIXELS}") }));
     }
     Ok(object)
 }
@@ -41,7 +49,9 @@ pub fn bulk(header: &GuardedHeader, path: &str) -> Result<Option<Vec<u8>>, Refus
     let mut here = &tree;
     let mut parts = path.split('/');
     loop {
-        let Some(element) = parts.next().and_then(parse_tag).and_then(|tag| here.get(tag)) else { return Ok(None) };
+        let Some(element) = parts.next().and_then(parse_tag).and_then(|tag| here.get(tag)) else {
+            return Ok(None);
+        };
         let Some(item) = parts.next() else {
             return Ok(is_binary(element.vr()).then(|| binary(element)).flatten());
         };
@@ -81,7 +91,11 @@ fn attribute(element: &InMemElement, key: &str, base: &str) -> Value {
             let _ = write!(below, "{base}/{key}/{}", place + 1);
             values.push(Value::Object(data_set(item, &below)));
         }
-        return if values.is_empty() { json!({ "vr": "SQ" }) } else { json!({ "vr": "SQ", "Value": values }) };
+        return if values.is_empty() {
+            json!({ "vr": "SQ" })
+        } else {
+            json!({ "vr": "SQ", "Value": values })
+        };
     }
     let vr = element.vr();
     if is_binary(vr) && binary_len(element) > INLINE_BYTES_MAX {

@@ -13,7 +13,9 @@ use dicom_core::{DataElement, PrimitiveValue, Tag, VR, value::PixelFragmentSeque
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use dicom_pixeldata::PixelDecoder as _;
 use domain::uid::TransferSyntaxUid;
-use image::{DynamicImage, GrayImage, ImageFormat, RgbImage, codecs::jpeg::JpegEncoder, imageops::FilterType};
+use image::{
+    DynamicImage, GrayImage, ImageFormat, RgbImage, codecs::jpeg::JpegEncoder, imageops::FilterType,
+};
 
 pub use crate::acquisition::Window;
 use crate::{
@@ -154,12 +156,8 @@ pub fn decode(
             check_segments(frame, &format)?;
         }
         let decoded = decompress(header, transfer_syntax, frame)?;
-        let decoded = Samples {
-            bytes: &decoded,
-            encoding: Encoding::EXPLICIT_LITTLE,
-            planar: false,
-            skip_bits: 0,
-        };
+        let decoded =
+            Samples { bytes: &decoded, encoding: Encoding::EXPLICIT_LITTLE, planar: false, skip_bits: 0 };
         // The decoders give red, green and blue whatever the colour model was.
         let colour = if shape.samples == 3 { ColourModel::Rgb } else { format.colour };
         Format { colour, ..format }.pixels(header, &decoded)?
@@ -199,12 +197,23 @@ struct Samples<'a> {
 impl Format {
     fn read(header: &Tree) -> Result<Self, PictureError> {
         let shape = Shape::read(header)?;
-        if shape.frame_bits() / 8 > FRAME_BYTES_MAX || shape.frame_bits() / u64::from(shape.bits_allocated) * 4 > FRAME_BYTES_MAX {
+        if shape.frame_bits() / 8 > FRAME_BYTES_MAX
+            || shape.frame_bits() / u64::from(shape.bits_allocated) * 4 > FRAME_BYTES_MAX
+        {
             return Err(PictureError::TooLarge);
         }
-        let stored = tree::count(header, Tag(0x0028, 0x0101)).unwrap_or(shape.bits_allocated);
+        let stored = tree::count(header, Tag(0x0028, 0x0101));
+        // PS3.3 sections C.7.6.24 and C.7.6.25: floating point pixels have no BitsStored.
+        if stored.is_none() && shape.bits_allocated >= 32 {
+            return Err(PictureError::Unsupported("its samples are floating point numbers"));
+        }
+        let stored = stored.unwrap_or(shape.bits_allocated);
         let high_bit = tree::count(header, Tag(0x0028, 0x0102)).unwrap_or(stored.saturating_sub(1));
-        if stored == 0 || stored > shape.bits_allocated || high_bit >= shape.bits_allocated || high_bit + 1 < stored {
+        if stored == 0
+            || stored > shape.bits_allocated
+            || high_bit >= shape.bits_allocated
+            || high_bit + 1 < stored
+        {
             return Err(PictureError::Mismatch("BitsStored and HighBit do not fit BitsAllocated"));
         }
         let photometric = tree::text(header, Tag(0x0028, 0x0004)).unwrap_or_default();
@@ -235,7 +244,8 @@ impl Format {
             ColourModel::Monochrome { inverted } => {
                 let values = self.values(samples)?;
                 let modality = |value: i64| (value as f64 * self.slope + self.intercept) as f32;
-                let padding = header.get(Tag(0x0028, 0x0120)).and_then(|element| element.to_int::<i64>().ok());
+                let padding =
+                    header.get(Tag(0x0028, 0x0120)).and_then(|element| element.to_int::<i64>().ok());
                 Ok(Pixels::Grey {
                     values: values.into_iter().map(modality).collect(),
                     padding: padding.map(modality),
@@ -329,7 +339,9 @@ impl Format {
         let Some(bytes) = samples.bytes.get(..count * 2) else {
             return Err(PictureError::Mismatch("there are fewer pixels than the header says"));
         };
-        let two = |four: &[u8]| [rgb_of_ybr(four[0], four[2], four[3]), rgb_of_ybr(four[1], four[2], four[3])].concat();
+        let two = |four: &[u8]| {
+            [rgb_of_ybr(four[0], four[2], four[3]), rgb_of_ybr(four[1], four[2], four[3])].concat()
+        };
         Ok(Pixels::Colour(bytes.chunks_exact(4).flat_map(two).collect()))
     }
 
@@ -370,7 +382,11 @@ fn rgb_of_ybr(y: u8, b: u8, r: u8) -> [u8; 3] {
 }
 
 /// Decompresses one frame.
-fn decompress(header: &Tree, transfer_syntax: &TransferSyntaxUid, frame: &[u8]) -> Result<Vec<u8>, PictureError> {
+fn decompress(
+    header: &Tree,
+    transfer_syntax: &TransferSyntaxUid,
+    frame: &[u8],
+) -> Result<Vec<u8>, PictureError> {
     let mut object = InMemDicomObject::new_empty();
     // Samples, photometric interpretation, planar configuration, rows, columns, bits.
     for element in [0x0002, 0x0004, 0x0006, 0x0010, 0x0011, 0x0100, 0x0101, 0x0102, 0x0103] {
@@ -463,7 +479,8 @@ impl Picture {
         }
     }
 
-    /// Shows it through a window: the one given, else the header's, else one that holds all values. Colour is shown as it is. A picture with
+    /// Shows it through a window: the one given, else the header's, else one that holds all values. Colour is shown
+    /// as it is. A picture with
     /// a side longer than `edge_max` is made smaller.
     ///
     /// # Errors
@@ -475,7 +492,9 @@ impl Picture {
                 let window = window.or(self.window).unwrap_or_else(|| all_values(values, *padding));
                 let grey = Grey::of(window, *inverted);
                 let bytes = values.iter().map(|value| grey.shade(*value)).collect();
-                DynamicImage::ImageLuma8(GrayImage::from_raw(self.width, self.height, bytes).ok_or_else(short)?)
+                DynamicImage::ImageLuma8(
+                    GrayImage::from_raw(self.width, self.height, bytes).ok_or_else(short)?,
+                )
             }
             Pixels::Colour(bytes) => {
                 let image = RgbImage::from_raw(self.width, self.height, bytes.clone());
@@ -494,7 +513,8 @@ impl Picture {
 /// A window that holds all values but the padding.
 fn all_values(values: &[f32], padding: Option<f32>) -> Window {
     let shown = values.iter().copied().filter(|value| Some(*value) != padding);
-    let (low, high) = shown.fold((f32::MAX, f32::MIN), |(low, high), value| (low.min(value), high.max(value)));
+    let (low, high) =
+        shown.fold((f32::MAX, f32::MIN), |(low, high), value| (low.min(value), high.max(value)));
     let (low, high) = if low > high { (0.0, 0.0) } else { (f64::from(low), f64::from(high)) };
     let width = high - low + 1.0;
     Window { centre: low + width / 2.0, width }

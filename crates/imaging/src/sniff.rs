@@ -80,19 +80,24 @@ fn file_meta(prefix: &[u8], mut at: usize, over: bool) -> Sniffed {
                 _ => return more(),
             }
         };
-        let Some(group) = rest.first_chunk::<2>().map(|bytes| u16::from_le_bytes(*bytes)) else { return more() };
+        let Some(group) = rest.first_chunk::<2>().map(|bytes| u16::from_le_bytes(*bytes)) else {
+            return more();
+        };
         if group != 0x0002 {
             return match transfer_syntax {
                 Some(uid) => place(at, uid, true),
-                None => bare(rest).map_or(Sniffed::NotDicom("its file meta names no transfer syntax"), |uid| {
-                    place(at, uid, false)
-                }),
+                None => bare(rest)
+                    .map_or(Sniffed::NotDicom("its file meta names no transfer syntax"), |uid| {
+                        place(at, uid, false)
+                    }),
             };
         }
         let element = u16::from_le_bytes([rest[2], rest[3]]);
         let (length, head) = match VR::from_binary([rest[4], rest[5]]) {
             Some(VR::OB | VR::UN | VR::OW | VR::UT | VR::UR | VR::UC | VR::SQ) => {
-                let Some(bytes) = rest.get(8..12).and_then(|bytes| bytes.first_chunk::<4>()) else { return more() };
+                let Some(bytes) = rest.get(8..12).and_then(|bytes| bytes.first_chunk::<4>()) else {
+                    return more();
+                };
                 (u32::from_le_bytes(*bytes) as usize, 12)
             }
             Some(_) => (usize::from(u16::from_le_bytes([rest[6], rest[7]])), 8),
@@ -146,7 +151,10 @@ mod tests {
         let bytes = file(meta, b"\x08\0\x05\0CS\0\0");
         let found = part10(&bytes, true);
         let Sniffed::DataSet(place) = &found else { panic!("{found:?}") };
-        assert_eq!((place.at, place.transfer_syntax.as_str(), place.declared), (132 + meta.len(), EXPLICIT_LITTLE, true));
+        assert_eq!(
+            (place.at, place.transfer_syntax.as_str(), place.declared),
+            (132 + meta.len(), EXPLICIT_LITTLE, true)
+        );
         for cut in 0..132 + meta.len() {
             assert_eq!(part10(&bytes[..cut], false), Sniffed::More, "{cut}");
         }
@@ -167,7 +175,9 @@ mod tests {
         assert_eq!(syntax(b"\x08\0\x05\0\x04\0\0\0ABCD").as_deref(), Some(IMPLICIT_LITTLE));
         assert_eq!(syntax(b"\x08\0\x05\0CS\x04\0ABCD").as_deref(), Some(EXPLICIT_LITTLE));
         assert_eq!(syntax(b"\0\x08\0\x05CS\0\x04ABCD").as_deref(), Some(EXPLICIT_BIG));
-        for bad in [&b"PK\x03\x04 a zip archive"[..], b"", b"%PDF-1.7 something", b"\x08\0\x05\0\xFF\xFF\0\0ABCD"] {
+        for bad in
+            [&b"PK\x03\x04 a zip archive"[..], b"", b"%PDF-1.7 something", b"\x08\0\x05\0\xFF\xFF\0\0ABCD"]
+        {
             assert_eq!(syntax(bad), None);
         }
     }

@@ -37,16 +37,8 @@ enum Set {
 
 const LATIN_5: &[(u8, char)] =
     &[(0xD0, 'Ğ'), (0xDD, 'İ'), (0xDE, 'Ş'), (0xF0, 'ğ'), (0xFD, 'ı'), (0xFE, 'ş')];
-const LATIN_9: &[(u8, char)] = &[
-    (0xA4, '€'),
-    (0xA6, 'Š'),
-    (0xA8, 'š'),
-    (0xB4, 'Ž'),
-    (0xB8, 'ž'),
-    (0xBC, 'Œ'),
-    (0xBD, 'œ'),
-    (0xBE, 'Ÿ'),
-];
+const LATIN_9: &[(u8, char)] =
+    &[(0xA4, '€'), (0xA6, 'Š'), (0xA8, 'š'), (0xB4, 'Ž'), (0xB8, 'ž'), (0xBC, 'Œ'), (0xBD, 'œ'), (0xBE, 'Ÿ')];
 
 impl Default for CharacterSets {
     fn default() -> Self {
@@ -59,8 +51,10 @@ impl CharacterSets {
     #[must_use]
     pub fn parse(value: &[u8]) -> Self {
         let value = String::from_utf8_lossy(value);
-        let terms: Vec<&str> =
-            value.split('\\').map(|term| term.trim_matches(|c: char| c.is_whitespace() || c == '\0')).collect();
+        let terms: Vec<&str> = value
+            .split('\\')
+            .map(|term| term.trim_matches(|c: char| c.is_whitespace() || c == '\0'))
+            .collect();
         let initial = terms.first().map_or(Set::Undeclared, |term| Set::of_term(term));
         let extended = terms.len() > 1 || terms.iter().any(|term| term.starts_with("ISO 2022"));
         Self { initial, extended }
@@ -117,7 +111,9 @@ impl CharacterSets {
                 rest = &rest[length..];
                 continue;
             }
-            if low.is_none() && (matches!(*first, b'\\' | b'\n' | 0x0C | b'\r' | b'\t') || delimiters.contains(first)) {
+            if low.is_none()
+                && (matches!(*first, b'\\' | b'\n' | 0x0C | b'\r' | b'\t') || delimiters.contains(first))
+            {
                 high = start;
                 text.push(char::from(*first));
                 rest = &rest[1..];
@@ -236,7 +232,11 @@ fn character(set: Option<Set>, bytes: &[u8], text: &mut String) -> usize {
                 2
             }
             _ => {
-                text.push(if first.is_ascii_control() || first == b' ' { char::from(first) } else { REPLACEMENT });
+                text.push(if first.is_ascii_control() || first == b' ' {
+                    char::from(first)
+                } else {
+                    REPLACEMENT
+                });
                 1
             }
         },
@@ -304,7 +304,8 @@ mod tests {
         // PS3.5 annex H.3.1 and I.2.
         let yamada = b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B=\x1b$B$d$^$@\x1b(B^\x1b$B$?$m$&\x1b(B";
         assert_eq!(name("\\ISO 2022 IR 87", yamada), "Yamada^Tarou=山田^太郎=やまだ^たろう");
-        let hong = b"Hong^Gildong=\x1b$)C\xFB\xF3^\x1b$)C\xD1\xCE\xD4\xD7=\x1b$)C\xC8\xAB^\x1b$)C\xB1\xE6\xB5\xBF";
+        let hong =
+            b"Hong^Gildong=\x1b$)C\xFB\xF3^\x1b$)C\xD1\xCE\xD4\xD7=\x1b$)C\xC8\xAB^\x1b$)C\xB1\xE6\xB5\xBF";
         assert_eq!(name("\\ISO 2022 IR 149", hong), "Hong^Gildong=洪^吉洞=홍^길동");
         // After the delimiter the escape sequence has no reach: the high byte is not Korean.
         let lost = name("\\ISO 2022 IR 149", b"\x1b$)C\xFB\xF3^\xFB\xF3");
@@ -313,7 +314,9 @@ mod tests {
 
     #[test]
     fn broken_bytes_are_replaced_and_never_split_a_value() {
-        for sets in ["ISO_IR 126", "GB18030", "ISO_IR 149", "\\ISO 2022 IR 87", "\\ISO 2022 IR 159", "ISO_IR 13"] {
+        for sets in
+            ["ISO_IR 126", "GB18030", "ISO_IR 149", "\\ISO 2022 IR 87", "\\ISO 2022 IR 159", "ISO_IR 13"]
+        {
             let bytes: Vec<u8> = (0x80..=0xFF).chain([ESCAPE, b'$', b'B', 0x80, ESCAPE]).collect();
             assert!(!name(sets, &bytes).contains('\\'), "{sets}");
         }

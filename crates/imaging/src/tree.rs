@@ -113,7 +113,8 @@ impl<'a> Builder<'a> {
         if element.tag == PIXEL_REPRESENTATION {
             self.signed = value::unsigned(bytes, VR::US, encoding) == Some(1);
         }
-        let sets = if element.tag == CHARACTER_SET { CharacterSets::parse(bytes) } else { self.sets().clone() };
+        let sets =
+            if element.tag == CHARACTER_SET { CharacterSets::parse(bytes) } else { self.sets().clone() };
         let value = if element.tag == CHARACTER_SET {
             PrimitiveValue::Strs(C::from_elem("ISO_IR 192".to_owned(), 1))
         } else {
@@ -132,8 +133,7 @@ impl<'a> Builder<'a> {
         if written {
             return (element.vr, element.encoding);
         }
-        let encoding =
-            if element.encoding.explicit { Encoding::IMPLICIT_LITTLE } else { element.encoding };
+        let encoding = if element.encoding.explicit { Encoding::IMPLICIT_LITTLE } else { element.encoding };
         let known = StandardDataDictionary.by_tag(element.tag).map(|entry| entry.vr());
         let vr = match known {
             Some(VirtualVr::Xs) if self.signed => VR::SS,
@@ -165,7 +165,11 @@ fn primitive(bytes: &[u8], vr: VR, encoding: Encoding, sets: &CharacterSets) -> 
         ($variant:ident, $type:ty) => {{
             let read = |bytes: &[u8]| {
                 let bytes = bytes.try_into().expect("chunks of the type's size");
-                if encoding.big_endian { <$type>::from_be_bytes(bytes) } else { <$type>::from_le_bytes(bytes) }
+                if encoding.big_endian {
+                    <$type>::from_be_bytes(bytes)
+                } else {
+                    <$type>::from_le_bytes(bytes)
+                }
             };
             PrimitiveValue::$variant(bytes.chunks_exact(size_of::<$type>()).map(read).collect())
         }};
@@ -180,9 +184,7 @@ fn primitive(bytes: &[u8], vr: VR, encoding: Encoding, sets: &CharacterSets) -> 
         VR::FL | VR::OF => numbers!(F32, f32),
         VR::FD | VR::OD => numbers!(F64, f64),
         VR::AT => {
-            let tag = |pair: &[u8]| {
-                Tag(encoding.u16([pair[0], pair[1]]), encoding.u16([pair[2], pair[3]]))
-            };
+            let tag = |pair: &[u8]| Tag(encoding.u16([pair[0], pair[1]]), encoding.u16([pair[2], pair[3]]));
             PrimitiveValue::Tags(bytes.chunks_exact(4).map(tag).collect())
         }
         VR::OB | VR::UN | VR::SQ => PrimitiveValue::U8(C::from_slice(bytes)),
@@ -193,17 +195,9 @@ fn primitive(bytes: &[u8], vr: VR, encoding: Encoding, sets: &CharacterSets) -> 
             let text = text.trim_end_matches([' ', '\0']);
             if text.is_empty() { PrimitiveValue::Empty } else { PrimitiveValue::Str(text.to_owned()) }
         }
-        VR::AE
-        | VR::AS
-        | VR::CS
-        | VR::DA
-        | VR::DT
-        | VR::LO
-        | VR::PN
-        | VR::SH
-        | VR::TM
-        | VR::UC
-        | VR::UI => strings(bytes, vr, sets),
+        VR::AE | VR::AS | VR::CS | VR::DA | VR::DT | VR::LO | VR::PN | VR::SH | VR::TM | VR::UC | VR::UI => {
+            strings(bytes, vr, sets)
+        }
     }
 }
 
@@ -242,7 +236,8 @@ pub(crate) fn count(tree: &Tree, tag: Tag) -> Option<u32> {
 
 /// The texts of an element of a tree, without empty ones.
 pub(crate) fn texts(tree: &Tree, tag: Tag) -> Vec<String> {
-    let values = tree.get(tag).and_then(|element| element.value().primitive().map(PrimitiveValue::to_multi_str));
+    let values =
+        tree.get(tag).and_then(|element| element.value().primitive().map(PrimitiveValue::to_multi_str));
     let values = values.map(|values| values.into_owned()).unwrap_or_default();
     values.into_iter().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect()
 }

@@ -31,7 +31,8 @@ pub(crate) fn ascii(bytes: &[u8]) -> Option<String> {
 pub(crate) fn decimals(bytes: &[u8]) -> Vec<Option<f64>> {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(TEXT_BYTES_MAX)]);
     // Some writers use the decimal comma of their country.
-    let parse = |part: &str| trim(part).trim().replace(',', ".").parse::<f64>().ok().filter(|n| n.is_finite());
+    let parse =
+        |part: &str| trim(part).trim().replace(',', ".").parse::<f64>().ok().filter(|n| n.is_finite());
     text.split('\\').map(parse).collect()
 }
 

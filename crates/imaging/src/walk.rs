@@ -209,9 +209,7 @@ impl Walker {
             VR::SQ => (Kind::Sequence, encoding, false),
             // PS3.5 section 6.2.2, note 4: what is inside is implicit little endian; some writers do not know that.
             VR::UN if encoding.explicit => (Kind::Sequence, Encoding::IMPLICIT_LITTLE, true),
-            VR::OB | VR::OW | VR::OF | VR::OD | VR::OL | VR::OV
-                if encoding.explicit || tag == PIXEL_DATA =>
-            {
+            VR::OB | VR::OW | VR::OF | VR::OD | VR::OL | VR::OV if encoding.explicit || tag == PIXEL_DATA => {
                 (Kind::Fragments, encoding, false)
             }
             _ if !encoding.explicit => (Kind::Sequence, encoding, false),
@@ -260,8 +258,7 @@ impl Walker {
         match tag {
             ITEM => {
                 let start = self.position + 8;
-                let end =
-                    if length == UNDEFINED { usize::MAX } else { self.end_of(start, length, level)? };
+                let end = if length == UNDEFINED { usize::MAX } else { self.end_of(start, length, level)? };
                 self.position = start;
                 self.elements += 1;
                 self.levels.push(Level { kind: Kind::Item, end, ..level });
@@ -334,7 +331,8 @@ fn read_head(encoding: Encoding, tag: Tag, head: &[u8; 8], bytes: &[u8]) -> Opti
     Some((vr.unwrap_or(VR::UN), length, 12))
 }
 
-const fn is_short(vr: VR) -> bool {
+/// Whether a VR has 16 bits of length (PS3.5 section 7.1.2).
+pub(crate) const fn is_short(vr: VR) -> bool {
     !matches!(
         vr,
         VR::OB

@@ -119,7 +119,8 @@ impl Intake {
 
     /// Opens a place for an object. The data set follows by [`Receiving::write`].
     ///
-    /// When the sender did not say which object it is outside of the data set (a STOW-RS part without file meta), the place in storage is opened
+    /// When the sender did not say which object it is outside of the data set (a STOW-RS part without file meta),
+    /// the place in storage is opened
     /// once the header was read.
     #[must_use]
     pub fn receive(&self, announced: Announced) -> Receiving {

@@ -316,7 +316,8 @@ fn boundary(headers: &HeaderMap) -> Result<String, Problem> {
     }
 }
 
-/// The request's bytes, counted, one chunk per poll: the multipart reader takes as long as the stream is ready, and would hold a fast sender's
+/// The request's bytes, counted, one chunk per poll: the multipart reader takes as long as the stream is ready, and
+/// would hold a fast sender's
 /// whole request in memory.
 fn one_at_a_time(body: Body, bytes_max: u64) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send {
     let mut chunks = body.into_data_stream();

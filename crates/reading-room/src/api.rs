@@ -16,8 +16,8 @@ use utoipa::openapi::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    deliveries, mailbox, memory::RecentlySeen, pages, pdf, pdf::PdfShelf, pictures, report,
-    room::ReadingRoom, room::Room, study, tasks, trail, worklist,
+    deliveries, mailbox, memory::RecentlySeen, pages, pdf, pictures, report, room::ReadingRoom, room::Room,
+    study, tasks, trail, worklist,
 };
 
 /// Everything below `/api/v1` but orders, the pages of the UI, and the viewer. Its fallback answers every address that nothing else
@@ -29,7 +29,6 @@ pub fn router(room: ReadingRoom) -> Router {
         storage: room.storage,
         clock: room.clock,
         gate: room.gate.clone(),
-        pdfs: Arc::new(PdfShelf::new(room.renderer)),
         mail_configured: room.mail_configured,
         seen: Arc::new(RecentlySeen::default()),
         openapi: described.to_json().unwrap_or_default().into(),

@@ -8,7 +8,7 @@ use axum::{
 };
 use domain::{
     digest::Sha256Digest,
-    object::ObjectName,
+    object::{ObjectKey, ObjectName},
     port::{Storage, StorageError},
     report::{Draft, KEY_IMAGES_MAX, KeyImage},
 };
@@ -16,8 +16,8 @@ use gate::{ErrorBody, PathPart, Problem, Reader, SignedInPerson};
 
 use crate::room::Room;
 
-/// Most bytes of one picture: what a renderer of reports takes.
-pub(crate) const PICTURE_BYTES_MAX: usize = documents::MAX_KEY_IMAGE_BYTES;
+/// Most bytes of one picture; a PNG of 1024 x 1024 grey pixels stays far below.
+pub(crate) const PICTURE_BYTES_MAX: usize = 16 << 20;
 
 /// Indices of one draft; larger than any draft has pictures.
 const INDICES: u64 = 100;
@@ -41,10 +41,19 @@ pub(crate) fn draft_picture(draft: &Draft, index: u64) -> Option<&KeyImage> {
 
 /// Reads a picture and compares it with the digest in its name.
 pub(crate) async fn read_picture(storage: &dyn Storage, image: &KeyImage) -> Result<Vec<u8>, StorageError> {
-    let bytes = storage.read(&image.object, None).await?.collect(PICTURE_BYTES_MAX).await?;
-    let promised = image.object.name().map(|name: ObjectName| name.sha256());
+    read_object(storage, &image.object, PICTURE_BYTES_MAX).await
+}
+
+/// An object that is named by its digest, checked against it.
+pub(crate) async fn read_object(
+    storage: &dyn Storage,
+    object: &ObjectKey,
+    bytes_max: usize,
+) -> Result<Vec<u8>, StorageError> {
+    let bytes = storage.read(object, None).await?.collect(bytes_max).await?;
+    let promised = object.name().map(|name: ObjectName| name.sha256());
     if promised != Some(Sha256Digest::of(&bytes)) {
-        return Err(StorageError::Corrupt(image.object.clone()));
+        return Err(StorageError::Corrupt(object.clone()));
     }
     Ok(bytes)
 }

@@ -1,9 +1,8 @@
 //! What the routes need, and what they remember between requests.
 
-use std::{sync::Arc, time::Duration as Wait};
+use std::sync::Arc;
 
 use axum::extract::FromRef;
-use documents::Renderer;
 use domain::{
     audit::Action,
     id::CentreId,
@@ -13,21 +12,19 @@ use domain::{
 };
 use gate::{Gate, Problem, SignedInPerson};
 
-use crate::{memory::RecentlySeen, pdf::PdfShelf, viewer::Viewer};
+use crate::{memory::RecentlySeen, viewer::Viewer};
 
 /// What the reading room is made of.
 #[derive(Clone)]
 pub struct ReadingRoom {
     /// What we know.
     pub catalog: Arc<dyn Catalog>,
-    /// Where key images rest.
+    /// Where key images and PDFs rest.
     pub storage: Arc<dyn Storage>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Who may come in.
     pub gate: Gate,
-    /// Makes PDFs.
-    pub renderer: Arc<Renderer>,
     /// A mail server is configured: the embedded mailbox stays empty and its page says so.
     pub mail_configured: bool,
     /// The image viewer.
@@ -43,14 +40,10 @@ pub(crate) struct Room {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) gate: Gate,
-    pub(crate) pdfs: Arc<PdfShelf>,
     pub(crate) mail_configured: bool,
     pub(crate) seen: Arc<RecentlySeen>,
     pub(crate) openapi: Arc<str>,
 }
-
-/// How long a rendering may wait for its turn: less than a request may take.
-pub(crate) const RENDER_WAIT_MAX: Wait = Wait::from_secs(20);
 
 impl FromRef<Room> for Gate {
     fn from_ref(room: &Room) -> Self {

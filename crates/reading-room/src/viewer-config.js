@@ -47,8 +47,7 @@ window.config = (() => {
         },
       },
     ],
-    httpErrorHandler: error => {
-      if (error.status === 401) window.top.location.assign('/');
-    },
+    // The page around the viewer shows the sign-in when the session is over, and keeps what was typed.
+    httpErrorHandler: () => {},
   };
 })();

@@ -1,6 +1,7 @@
 //! The image viewer: OHIF's published build, served from a directory, unforked, with a configuration of ours.
 //!
-//! Its pages ask for their files by absolute addresses from `/`, so these answer there, beside our own. The directory is looked through once at
+//! Its pages ask for their files by absolute addresses from `/`, so these answer there, beside our own. The
+//! directory is looked through once at
 //! start: only names found then are ever opened.
 
 use std::{

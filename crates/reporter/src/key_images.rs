@@ -69,7 +69,8 @@ pub(crate) async fn make(
             Ok(picture) => picture,
             Err(error) => {
                 warn!(object = %place.instance.object, error = &error as &dyn std::error::Error, "no key image");
-                let text = format!("slice {} of {} could not be shown: {error}.", place.number, main.name());
+                let text =
+                    format!("slice {} of {} could not be shown: {}.", place.number, main.name(), why(&error));
                 let unreadable = note(QualityKind::Unreadable, text);
                 if !made.notes.contains(&unreadable) {
                     made.notes.push(unreadable);
@@ -89,6 +90,21 @@ pub(crate) async fn make(
         });
     }
     Ok(made)
+}
+
+/// Why a slice could not be shown, in words for a reader: the inner reason where the outer one only says that there is one.
+fn why(error: &PictureError) -> String {
+    match error {
+        PictureError::Frames(inner) => inner.to_string(),
+        PictureError::Refused(inner) => inner.flaw.as_str().to_owned(),
+        PictureError::NotDicom(_)
+        | PictureError::TooLarge
+        | PictureError::Mismatch(_)
+        | PictureError::Unsupported(_)
+        | PictureError::Decode(_)
+        | PictureError::Panic
+        | PictureError::Write(_) => error.to_string(),
+    }
 }
 
 /// The series that shows the study best: slices before reformats, axial before others, calm before thin, then the most slices.
@@ -119,7 +135,10 @@ fn places<'a>(facts: &SeriesFacts<'a>) -> Vec<Place<'a>> {
         let frames = instance.attributes.frames.unwrap_or(1).clamp(1, frames::FRAMES_MAX);
         (1..=frames).map(move |frame| (instance, frame))
     });
-    frames.enumerate().map(|(index, (instance, frame))| Place { instance, frame, number: index + 1 }).collect()
+    frames
+        .enumerate()
+        .map(|(index, (instance, frame))| Place { instance, frame, number: index + 1 })
+        .collect()
 }
 
 /// Slices spread over the series for each window, the ends left out.
@@ -212,7 +231,10 @@ async fn render(picture: Picture, window: Option<NamedWindow>) -> Option<(Bytes,
         let rendered = picture.render(window.map(|window| window.window), Some(EDGE_MAX))?;
         Ok((Bytes::from(rendered.png()?), rendered.size()))
     });
-    rendered.await.inspect_err(|error| warn!(error = error as &dyn std::error::Error, "a picture was not written")).ok()
+    rendered
+        .await
+        .inspect_err(|error| warn!(error = error as &dyn std::error::Error, "a picture was not written"))
+        .ok()
 }
 
 /// Keeps a PNG, unless it is there already.

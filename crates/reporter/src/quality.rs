@@ -47,15 +47,22 @@ fn of_series(facts: &SeriesFacts<'_>, notes: &mut Vec<QualityNote>) {
     }
     if !facts.loose.is_empty() && !facts.stacks.is_empty() {
         let images = words::counted(facts.loose.len(), "image");
-        notes.push(note(QualityKind::Unreadable, format!("{name}: {images} without a position, left out of the order.")));
+        notes.push(note(
+            QualityKind::Unreadable,
+            format!("{name}: {images} without a position, left out of the order."),
+        ));
     }
 }
 
 fn of_stack(name: &str, stack: &Stack, notes: &mut Vec<QualityNote>) {
     let missing: usize = stack.gaps.iter().map(|gap| gap.missing).sum();
     if missing > 0 {
-        let places: Vec<String> =
-            stack.gaps.iter().take(5).map(|gap| format!("between slices {} and {}", gap.after, gap.after + 1)).collect();
+        let places: Vec<String> = stack
+            .gaps
+            .iter()
+            .take(5)
+            .map(|gap| format!("between slices {} and {}", gap.after, gap.after + 1))
+            .collect();
         let slices = words::counted(missing, "slice");
         let verb = if missing == 1 { "seems" } else { "seem" };
         notes.push(note(

@@ -153,7 +153,8 @@ impl Region {
     /// The areas that a text names.
     pub(crate) fn of_text(text: &str) -> Self {
         let folded = fold(text);
-        let words: Vec<&str> = folded.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
+        let words: Vec<&str> =
+            folded.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
         let mut areas: BTreeSet<Area> = words.iter().flat_map(|word| areas_of(word)).copied().collect();
         for pair in words.windows(2) {
             areas.extend(area_of_pair(pair[0], pair[1]));
@@ -235,19 +236,18 @@ impl Area {
                 "Skull and skull base: ",
                 "Orbits, paranasal sinuses and mastoids: ",
             ],
-            Self::Face => &["Paranasal sinuses: ", "Facial bones: ", "Orbits: ", "Soft tissues of the face: "],
+            Self::Face => {
+                &["Paranasal sinuses: ", "Facial bones: ", "Orbits: ", "Soft tissues of the face: "]
+            }
             Self::Neck => &[
                 "Pharynx and larynx: ",
                 "Salivary glands and thyroid: ",
                 "Cervical lymph nodes: ",
                 "Vessels of the neck: ",
             ],
-            Self::CervicalSpine | Self::ThoracicSpine | Self::LumbarSpine | Self::Spine => &[
-                "Alignment: ",
-                "Vertebrae: ",
-                "Discs and spinal canal: ",
-                "Paravertebral soft tissues: ",
-            ],
+            Self::CervicalSpine | Self::ThoracicSpine | Self::LumbarSpine | Self::Spine => {
+                &["Alignment: ", "Vertebrae: ", "Discs and spinal canal: ", "Paravertebral soft tissues: "]
+            }
             Self::Chest => &[
                 "Lungs and airways: ",
                 "Pleura: ",

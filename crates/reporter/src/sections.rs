@@ -1,4 +1,5 @@
-//! The parts of a draft other than technique: what was examined and why, the dose, what it can be compared with, and the empty places where a
+//! The parts of a draft other than technique: what was examined and why, the dose, what it can be compared with, and
+//! the empty places where a
 //! radiologist writes.
 
 use domain::{
@@ -21,6 +22,9 @@ const PRIORS_NAMED_MAX: usize = 5;
 /// Most scans whose dose is listed one by one.
 const SCANS_LISTED_MAX: usize = 6;
 
+/// What stands for a modality where none is named.
+const UNNAMED: &str = "Images";
+
 /// The region of a study, and the attribute or order that named it.
 pub(crate) struct FoundRegion {
     pub(crate) region: Region,
@@ -31,7 +35,7 @@ pub(crate) struct FoundRegion {
 pub(crate) fn write(input: &DraftInput, survey: &Survey<'_>, found: &FoundRegion) -> Vec<DraftSection> {
     let modality = modality(input);
     let sentences = |kind| match kind {
-        SectionKind::Examination => examination(input, &modality, found),
+        SectionKind::Examination => examination(input, survey, &modality, found),
         SectionKind::Indication => indication(input),
         SectionKind::Technique => technique::technique(survey, &modality, &found.region),
         SectionKind::Dose => dose(survey, &modality),
@@ -47,7 +51,7 @@ pub(crate) fn modality(input: &DraftInput) -> String {
     let others = ["SR", "PR", "KO", "DOC", "SEG", "REG", "OT", "RTSTRUCT", "RTDOSE", "RTPLAN"];
     let made = input.study.modalities.iter().filter(|modality| !others.contains(&modality.as_str()));
     let names: Vec<String> = made.cloned().collect();
-    if names.is_empty() { "Images".to_owned() } else { names.join("/") }
+    if names.is_empty() { UNNAMED.to_owned() } else { names.join("/") }
 }
 
 /// Looks for the region where it is most surely said: the study, the order, then the series.
@@ -74,11 +78,26 @@ pub(crate) fn region(input: &DraftInput) -> FoundRegion {
     FoundRegion { region: Region::default(), origin: None }
 }
 
-fn examination(input: &DraftInput, modality: &str, found: &FoundRegion) -> Vec<Sentence> {
+fn examination(
+    input: &DraftInput,
+    survey: &Survey<'_>,
+    modality: &str,
+    found: &FoundRegion,
+) -> Vec<Sentence> {
     let mut sentences = vec![match &found.origin {
-        Some(origin) => Sentence { text: format!("{modality} {}.", found.region.name()), origin: origin.clone() },
+        None if survey.series.is_empty() => Sentence {
+            text: "No images were received.".to_owned(),
+            origin: Origin::Computed { how: "survey of the series".to_owned() },
+        },
+        Some(origin) => {
+            Sentence { text: format!("{modality} {}.", found.region.name()), origin: origin.clone() }
+        }
         None => Sentence {
-            text: format!("{modality}; the images do not name the region."),
+            text: if modality == UNNAMED {
+                "The images name neither modality nor region.".to_owned()
+            } else {
+                format!("{modality}; the images do not name the region.")
+            },
             origin: header_origin(
                 &["Modality", "StudyDescription", "BodyPartExamined", "ProtocolName", "SeriesDescription"],
                 None,
@@ -123,7 +142,9 @@ fn dose(survey: &Survey<'_>, modality: &str) -> Vec<Sentence> {
     }
     vec![Sentence {
         text: "Dose information is not available in the images received.".to_owned(),
-        origin: Origin::Computed { how: "search for dose reports and for CTDIvol in image headers".to_owned() },
+        origin: Origin::Computed {
+            how: "search for dose reports and for CTDIvol in image headers".to_owned(),
+        },
     }]
 }
 
@@ -133,12 +154,18 @@ fn reported(report: &DoseReport) -> Sentence {
         parts.push(format!("total DLP {} mGy·cm", words::number(total, 2)));
     }
     let scans: Vec<_> = report.scans().collect();
-    let values: Vec<String> =
-        scans.iter().take(SCANS_LISTED_MAX).filter_map(|scan| scan.ctdi_vol).map(|mgy| words::number(mgy, 2)).collect();
+    let values: Vec<String> = scans
+        .iter()
+        .take(SCANS_LISTED_MAX)
+        .filter_map(|scan| scan.ctdi_vol)
+        .map(|mgy| words::number(mgy, 2))
+        .collect();
     if !values.is_empty() {
         let phantoms: Vec<Option<Phantom>> = scans.iter().map(|scan| scan.phantom).collect();
         let phantom = match phantoms.first() {
-            Some(Some(first)) if phantoms.iter().all(|other| *other == Some(*first)) => format!(" ({})", first.as_str()),
+            Some(Some(first)) if phantoms.iter().all(|other| *other == Some(*first)) => {
+                format!(" ({})", first.as_str())
+            }
             Some(_) | None => String::new(),
         };
         let more = scans.len().saturating_sub(SCANS_LISTED_MAX);
@@ -154,7 +181,8 @@ fn reported(report: &DoseReport) -> Sentence {
 fn header_doses(survey: &Survey<'_>) -> Vec<Sentence> {
     let mut sentences = Vec::new();
     for facts in survey.series.iter().filter(|facts| facts.kind == SeriesKind::Slices) {
-        let mut values: Vec<f64> = facts.samples.iter().filter_map(|(_, acquisition)| acquisition.ctdi_vol).collect();
+        let mut values: Vec<f64> =
+            facts.samples.iter().filter_map(|(_, acquisition)| acquisition.ctdi_vol).collect();
         values.sort_by(f64::total_cmp);
         let (Some(low), Some(high)) = (values.first(), values.last()) else { continue };
         let range = if high - low < 0.005 {
@@ -163,7 +191,10 @@ fn header_doses(survey: &Survey<'_>) -> Vec<Sentence> {
             format!("{} to {}", words::number(*low, 2), words::number(*high, 2))
         };
         sentences.push(Sentence {
-            text: format!("CTDIvol {range} mGy in {}; DLP is not recorded in the images received.", facts.name()),
+            text: format!(
+                "CTDIvol {range} mGy in {}; DLP is not recorded in the images received.",
+                facts.name()
+            ),
             origin: header_origin(&["CTDIvol"], facts.label()),
         });
     }
@@ -171,7 +202,9 @@ fn header_doses(survey: &Survey<'_>) -> Vec<Sentence> {
 }
 
 fn comparison(priors: &[PriorStudy]) -> Vec<Sentence> {
-    let how = || Origin::Computed { how: "search for earlier studies with the same patient ID at this centre".to_owned() };
+    let how = || Origin::Computed {
+        how: "search for earlier studies with the same patient ID at this centre".to_owned(),
+    };
     if priors.is_empty() {
         return vec![Sentence { text: "No earlier studies are available.".to_owned(), origin: how() }];
     }
@@ -184,12 +217,17 @@ fn comparison(priors: &[PriorStudy]) -> Vec<Sentence> {
                 Origin::PriorReport { study: prior.study.key.uid.to_string(), version: report.number };
             Some(Sentence { text: format!("{title}. Impression then: {impression}"), origin })
         });
-        sentences.push(quoted.unwrap_or_else(|| Sentence { text: format!("{title}; no signed report."), origin: how() }));
+        sentences.push(
+            quoted.unwrap_or_else(|| Sentence { text: format!("{title}; no signed report."), origin: how() }),
+        );
     }
     let more = priors.len().saturating_sub(PRIORS_NAMED_MAX);
     if more > 0 {
         sentences.push(Sentence {
-            text: format!("{} not listed here.", words::capital(&words::counted(more, "older study").replace("studys", "studies"))),
+            text: format!(
+                "{} not listed here.",
+                words::capital(&words::counted(more, "older study").replace("studys", "studies"))
+            ),
             origin: how(),
         });
     }

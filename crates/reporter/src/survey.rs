@@ -71,7 +71,8 @@ impl SeriesFacts<'_> {
     /// The series as a sentence names it: `series 2 (Brain 5.0)`.
     pub(crate) fn name(&self) -> String {
         let attributes = &self.source.series.attributes;
-        let number = attributes.number.map_or_else(|| "a series without number".to_owned(), |n| format!("series {n}"));
+        let number =
+            attributes.number.map_or_else(|| "a series without number".to_owned(), |n| format!("series {n}"));
         match attributes.description.as_deref().and_then(|text| crate::words::sentence(text, 60)) {
             Some(text) => format!("{number} ({})", text.trim_end_matches('.')),
             None => number,
@@ -117,7 +118,9 @@ pub(crate) async fn survey<'a>(
         for image in samples(&facts).into_iter().take(headers_left.min(HEADERS_PER_SERIES_MAX)) {
             headers_left -= 1;
             match header(storage, facts.images[image]).await? {
-                Some(header) => facts.samples.extend(acquisition(&header).map(|acquisition| (image, acquisition))),
+                Some(header) => {
+                    facts.samples.extend(acquisition(&header).map(|acquisition| (image, acquisition)))
+                }
                 None => survey.unreadable += 1,
             }
         }
@@ -125,7 +128,9 @@ pub(crate) async fn survey<'a>(
         survey.series.push(facts);
     }
     let reports = input.series.iter().flat_map(|series| &series.instances);
-    for report in reports.filter(|instance| instance.sop_class.as_str().starts_with(REPORT_CLASS)).take(REPORTS_MAX) {
+    for report in
+        reports.filter(|instance| instance.sop_class.as_str().starts_with(REPORT_CLASS)).take(REPORTS_MAX)
+    {
         survey.dose.extend(dose_report(storage, report).await?);
     }
     Ok(survey)
@@ -181,7 +186,8 @@ fn samples(facts: &SeriesFacts<'_>) -> Vec<usize> {
 }
 
 fn kind(facts: &SeriesFacts<'_>) -> SeriesKind {
-    let said = |test: fn(&Acquisition) -> bool| facts.samples.iter().any(|(_, acquisition)| test(acquisition));
+    let said =
+        |test: fn(&Acquisition) -> bool| facts.samples.iter().any(|(_, acquisition)| test(acquisition));
     if said(Acquisition::is_capture) {
         return SeriesKind::Capture;
     }
@@ -228,7 +234,10 @@ fn acquisition(header: &StoredHeader) -> Option<Acquisition> {
     tree::read(&header.header).ok().map(|tree| Acquisition::read(&tree))
 }
 
-async fn dose_report(storage: &Arc<dyn Storage>, instance: &Instance) -> Result<Option<DoseReport>, StorageError> {
+async fn dose_report(
+    storage: &Arc<dyn Storage>,
+    instance: &Instance,
+) -> Result<Option<DoseReport>, StorageError> {
     if instance.bytes > REPORT_BYTES_MAX {
         return Ok(None);
     }

@@ -24,12 +24,20 @@ struct Description {
     missing: Vec<&'static str>,
     contrast: Option<String>,
     attributes: Vec<&'static str>,
+    /// Whether slices and contrast are matters of the modality at all.
+    slicing: bool,
 }
+
+/// Modalities that make slices, in which thickness and contrast belong to the technique.
+const SLICING: [&str; 4] = ["CT", "MR", "PT", "NM"];
 
 /// Writes the technique.
 pub(crate) fn technique(survey: &Survey<'_>, modality: &str, region: &Region) -> Vec<Sentence> {
-    let scans: Vec<&SeriesFacts<'_>> =
-        survey.series.iter().filter(|facts| matches!(facts.kind, SeriesKind::Slices | SeriesKind::Reformat)).collect();
+    let scans: Vec<&SeriesFacts<'_>> = survey
+        .series
+        .iter()
+        .filter(|facts| matches!(facts.kind, SeriesKind::Slices | SeriesKind::Reformat))
+        .collect();
     let mut sentences = match scans.as_slice() {
         [] => Vec::new(),
         [only] => vec![single(only, modality, region)],
@@ -82,7 +90,8 @@ fn many(scans: &[&SeriesFacts<'_>], modality: &str, region: &Region) -> Vec<Sent
     }];
     for facts in scans.iter().take(SERIES_DESCRIBED_MAX) {
         let description = describe(facts, modality);
-        let plane = facts.stacks.first().map(|stack| format!("{} ", stack.plane.as_str())).unwrap_or_default();
+        let plane =
+            facts.stacks.first().map(|stack| format!("{} ", stack.plane.as_str())).unwrap_or_default();
         let reformat = if facts.kind == SeriesKind::Reformat { "computed " } else { "" };
         let count = facts.slice_count();
         let noun = words::counted(count, slice_word(facts));
@@ -101,7 +110,11 @@ fn many(scans: &[&SeriesFacts<'_>], modality: &str, region: &Region) -> Vec<Sent
     if scans.len() > SERIES_DESCRIBED_MAX {
         let rest = words::counted(scans.len() - SERIES_DESCRIBED_MAX, "further series");
         sentences.push(Sentence {
-            text: format!("{} {} not described here.", words::capital(&rest), if rest.starts_with("1 ") { "is" } else { "are" }),
+            text: format!(
+                "{} {} not described here.",
+                words::capital(&rest),
+                if rest.starts_with("1 ") { "is" } else { "are" }
+            ),
             origin: Origin::Computed { how: "count of the series received".to_owned() },
         });
     }
@@ -116,7 +129,8 @@ fn others(survey: &Survey<'_>) -> Vec<Sentence> {
         (SeriesKind::OnePlace, "image", &["ImagePositionPatient"][..]),
         (SeriesKind::Capture, "captured screen", &["SOPClassUID", "ImageType"][..]),
     ] {
-        let of_kind: Vec<&SeriesFacts<'_>> = survey.series.iter().filter(|facts| facts.kind == kind).collect();
+        let of_kind: Vec<&SeriesFacts<'_>> =
+            survey.series.iter().filter(|facts| facts.kind == kind).collect();
         let count: usize = of_kind.iter().map(|facts| facts.slice_count()).sum();
         if count == 0 {
             continue;
@@ -124,14 +138,20 @@ fn others(survey: &Survey<'_>) -> Vec<Sentence> {
         let images = words::counted(count, thing);
         let text = match kind {
             SeriesKind::OnePlace => {
-                format!("{} at one table position (contrast timing, monitoring or perfusion).", words::capital(&images))
+                format!(
+                    "{} at one table position (contrast timing, monitoring or perfusion).",
+                    words::capital(&images)
+                )
             }
             SeriesKind::Slices | SeriesKind::Reformat | SeriesKind::Localizer | SeriesKind::Capture => {
                 format!("{}.", words::capital(&images))
             }
         };
         let series = of_kind.iter().filter_map(|facts| facts.label()).collect::<Vec<_>>().join(", ");
-        sentences.push(Sentence { text, origin: header_origin(attributes, (!series.is_empty()).then_some(series)) });
+        sentences.push(Sentence {
+            text,
+            origin: header_origin(attributes, (!series.is_empty()).then_some(series)),
+        });
     }
     sentences
 }
@@ -151,18 +171,22 @@ fn describe(facts: &SeriesFacts<'_>, modality: &str) -> Description {
         missing: Vec::new(),
         contrast: None,
         attributes: Vec::new(),
+        slicing: modality.split('/').any(|part| SLICING.contains(&part)),
     };
-    slices(facts, &mut description);
+    if description.slicing {
+        slices(facts, &mut description);
+    }
     let nothing = Acquisition::default();
     let acquisition = facts.acquisition().unwrap_or(&nothing);
-    if modality == "CT" {
+    let own = facts.source.series.attributes.modality.as_deref().unwrap_or(modality);
+    if own == "CT" {
         scanning(facts, acquisition, &mut description);
     }
     match &acquisition.contrast {
-        Contrast::Agent(agent) => {
+        Contrast::Agent(agent, attribute) => {
             let agent = words::sentence(agent, 60).unwrap_or_default();
             description.contrast = Some(agent.trim_end_matches('.').to_owned());
-            description.attributes.push("ContrastBolusAgent");
+            description.attributes.push(attribute);
         }
         Contrast::None | Contrast::NotRecorded => {}
     }
@@ -172,7 +196,11 @@ fn describe(facts: &SeriesFacts<'_>, modality: &str) -> Description {
 /// Thickness and distance, by block where they differ.
 fn slices(facts: &SeriesFacts<'_>, description: &mut Description) {
     let thickness = |image: usize| {
-        facts.samples.iter().find(|(sample, _)| *sample == image).and_then(|(_, acquisition)| acquisition.slice_thickness)
+        facts
+            .samples
+            .iter()
+            .find(|(sample, _)| *sample == image)
+            .and_then(|(_, acquisition)| acquisition.slice_thickness)
     };
     let stack = facts.stacks.first();
     if stack.is_some_and(|stack| stack.spacing().is_some()) {
@@ -189,11 +217,14 @@ fn slices(facts: &SeriesFacts<'_>, description: &mut Description) {
             Some((block.last - block.first + 1, thick?))
         };
         let blocks: Option<Vec<(usize, f64)>> = stack.blocks.iter().map(block).collect();
-        let covered = |blocks: &Vec<(usize, f64)>| blocks.iter().map(|(count, _)| count).sum::<usize>() == stack.places;
+        let covered =
+            |blocks: &Vec<(usize, f64)>| blocks.iter().map(|(count, _)| count).sum::<usize>() == stack.places;
         if let Some(blocks) = blocks.filter(covered) {
             let parts: Vec<String> = blocks
                 .iter()
-                .map(|(count, thick)| format!("{} at {}", words::counted(*count, "slice"), words::millimetres(*thick)))
+                .map(|(count, thick)| {
+                    format!("{} at {}", words::counted(*count, "slice"), words::millimetres(*thick))
+                })
                 .collect();
             description.slices = Some(format!(": {} slice thickness", words::list(&parts)));
             return;
@@ -202,7 +233,11 @@ fn slices(facts: &SeriesFacts<'_>, description: &mut Description) {
     let spacing = stack.and_then(imaging::geometry::Stack::spacing);
     description.slices = match (usual, spacing) {
         (Some(thick), Some(spacing)) if (thick - spacing).abs() > 0.05_f64.max(thick * 0.02) => {
-            Some(format!(" at {} slice thickness and {} intervals", words::millimetres(thick), words::distance(spacing)))
+            Some(format!(
+                " at {} slice thickness and {} intervals",
+                words::millimetres(thick),
+                words::distance(spacing)
+            ))
         }
         (Some(thick), Some(_) | None) => Some(format!(" at {} slice thickness", words::millimetres(thick))),
         (None, Some(spacing)) => Some(format!(" at {} intervals", words::distance(spacing))),
@@ -215,13 +250,10 @@ fn slices(facts: &SeriesFacts<'_>, description: &mut Description) {
 
 /// How a CT scanned.
 fn scanning(facts: &SeriesFacts<'_>, acquisition: &Acquisition, description: &mut Description) {
-    match acquisition.is_helical() {
-        Some(true) => description.parts.push("helical acquisition".to_owned()),
-        Some(false) => description.parts.push("sequential acquisition".to_owned()),
-        None => {}
-    }
-    if acquisition.is_helical().is_some() {
-        description.attributes.push("ScanOptions");
+    if let Some((helical, attribute)) = acquisition.is_helical() {
+        let mode = if helical { "helical acquisition" } else { "sequential acquisition" };
+        description.parts.push(mode.to_owned());
+        description.attributes.push(attribute);
     }
     let computed = facts.stacks.first().map_or(0.0, |stack| stack.tilt_degrees);
     match acquisition.gantry_tilt.map(f64::abs) {
@@ -231,7 +263,9 @@ fn scanning(facts: &SeriesFacts<'_>, acquisition: &Acquisition, description: &mu
         }
         Some(_) => {}
         None if computed >= TILT_DEGREES_MIN && facts.kind == SeriesKind::Slices => {
-            description.parts.push(format!("gantry tilt {}° by the slice positions", words::number(computed, 1)));
+            description
+                .parts
+                .push(format!("gantry tilt {}° by the slice positions", words::number(computed, 1)));
         }
         None => {}
     }
@@ -255,6 +289,9 @@ fn scanning(facts: &SeriesFacts<'_>, acquisition: &Acquisition, description: &mu
 fn ending(description: &Description) -> String {
     let mut missing: Vec<String> = description.missing.iter().map(|noun| (*noun).to_owned()).collect();
     let Some(agent) = &description.contrast else {
+        if !description.slicing {
+            return ".".to_owned();
+        }
         if missing.is_empty() {
             return "; no contrast agent is recorded in the image headers.".to_owned();
         }

@@ -45,7 +45,8 @@ pub(crate) fn capital(text: &str) -> String {
 
 /// One line of text from outside, without control characters, cut at so many characters, ended as a sentence.
 pub(crate) fn sentence(text: &str, chars_max: usize) -> Option<String> {
-    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
     let line = words.join(" ");
     if line.is_empty() {
         return None;
@@ -77,12 +78,18 @@ mod tests {
     fn lists_and_counts_read_well() {
         let parts = ["a", "b", "c"].map(str::to_owned);
         assert_eq!([list(&parts[..1]), list(&parts[..2]), list(&parts)], ["a", "a and b", "a, b and c"]);
-        assert_eq!([counted(1, "slice"), counted(2, "slice"), counted(3, "series")], ["1 slice", "2 slices", "3 series"]);
+        assert_eq!(
+            [counted(1, "slice"), counted(2, "slice"), counted(3, "series")],
+            ["1 slice", "2 slices", "3 series"]
+        );
     }
 
     #[test]
     fn outside_text_becomes_one_bounded_sentence() {
-        assert_eq!(sentence("Headache,\r\n since  two days", 100).as_deref(), Some("Headache, since two days."));
+        assert_eq!(
+            sentence("Headache,\r\n since  two days", 100).as_deref(),
+            Some("Headache, since two days.")
+        );
         assert_eq!(sentence("Stroke?", 100).as_deref(), Some("Stroke?"));
         assert_eq!(sentence(&"x".repeat(50), 10).as_deref(), Some("xxxxxxxxxx …"));
         assert_eq!(sentence(" \u{7} ", 10), None);

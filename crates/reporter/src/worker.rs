@@ -8,7 +8,8 @@ use domain::{
     event::Event,
     id::CentreId,
     port::{
-        Broker, Catalog, CatalogError, Clock, DraftError, DraftInput, DraftSeries, Drafter, Handed, PriorStudy,
+        Broker, Catalog, CatalogError, Clock, DraftError, DraftInput, DraftSeries, Drafter, Handed,
+        PriorStudy,
         catalog::{DraftOutcome, StudyFilter},
     },
     report::Draft,
@@ -184,7 +185,10 @@ impl Worker {
         };
         metrics::counter!("telerad_drafts_total", "outcome" => outcome).increment(1);
         if let Err(error) = told {
-            warn!(error = &error as &dyn std::error::Error, "the broker was not told; it will hand the work out again");
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "the broker was not told; it will hand the work out again"
+            );
         }
     }
 
@@ -248,7 +252,8 @@ impl Worker {
         }
         for of in &mut series {
             of.instances.sort_by(|a, b| {
-                (a.attributes.number, a.sop_instance.as_str()).cmp(&(b.attributes.number, b.sop_instance.as_str()))
+                (a.attributes.number, a.sop_instance.as_str())
+                    .cmp(&(b.attributes.number, b.sop_instance.as_str()))
             });
         }
         series.sort_by(|a, b| {

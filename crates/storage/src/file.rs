@@ -83,7 +83,8 @@ pub enum OpenFileError {
 }
 
 impl FileStorage {
-    /// Opens the store below a folder, makes the folder where it is missing, and removes nameless files that were left behind longer than an
+    /// Opens the store below a folder, makes the folder where it is missing, and removes nameless files that were
+    /// left behind longer than an
     /// hour ago, by the clock of the filesystem.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! The attributes that QIDO-RS can match and return here, and a row of them as DICOM JSON (PS3.18 annex F). Values come from the catalog.
+//! The attributes that QIDO-RS can match and return here, and a row of them as DICOM JSON (PS3.18 annex F).
+//! Values come from the catalog.
 
 use std::collections::BTreeMap;
 
@@ -76,7 +77,8 @@ pub(crate) fn attribute(tag: Tag) -> Option<&'static Attribute> {
 
 macro_rules! known {
     ($($tag:literal $vr:ident $level:ident $kind:ident $key:literal $returned:ident;)*) => {
-        /// PS3.18 tables 10.6.3-3 to 10.6.3-5, as far as the catalog knows them, and what viewers ask for beside them.
+        /// PS3.18 tables 10.6.3-3 to 10.6.3-5, as far as the catalog knows them, and what viewers ask for
+        /// beside them.
         static KNOWN: &[Attribute] = &[$(Attribute {
             tag: Tag(($tag >> 16) as u16, ($tag & 0xFFFF) as u16),
             vr: stringify!($vr),
@@ -127,7 +129,8 @@ known! {
     0x0028_0100_u32 US Instance Number true IfKnown; // BitsAllocated
 }
 
-/// Attributes that stand in every row whatever its level: who reads a row must be able to decode and to place it.
+/// Attributes that stand in every row whatever its level: who reads a row must be able to decode and to place
+/// it.
 const IN_EVERY_ROW: [u32; 6] = [0x0008_0005, 0x0008_0056, 0x0008_0201, 0x0008_1190, 0x0020_000D, 0x0020_000E];
 
 /// One row: what is known of a study, of a series of it, of an instance of that.

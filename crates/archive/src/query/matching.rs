@@ -1,5 +1,5 @@
-//! How a value of a query is compared with what is known (PS3.4 section C.2.2.2): lists of UIDs, wild cards, ranges of dates and times.
-//! Names are compared without regard to case, everything else exactly.
+//! How a value of a query is compared with what is known (PS3.4 section C.2.2.2): lists of UIDs, wild cards,
+//! ranges of dates and times. Names are compared without regard to case, everything else exactly.
 
 use jiff::civil::Date;
 use serde_json::Value;
@@ -134,7 +134,8 @@ fn time_digits(time: &str, pad: char) -> String {
     digits.chain(std::iter::repeat(pad)).take(TIME_DIGITS).collect()
 }
 
-/// Whether a text is like a pattern with `*` for any run and `?` for one character. Takes no more than text × pattern steps.
+/// Whether a text is like a pattern with `*` for any run and `?` for one character. Takes no more steps than
+/// text times pattern.
 fn is_like(text: &str, pattern: &str) -> bool {
     let (text, pattern): (Vec<char>, Vec<char>) = (text.chars().collect(), pattern.chars().collect());
     let (mut at, mut next) = (0, 0);

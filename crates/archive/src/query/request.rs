@@ -56,6 +56,10 @@ pub(crate) fn parameters(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
         return Err(Problem::bad_request("The query is too long."));
     }
     let Query(parameters) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| malformed())?;
+    // The decoder puts this character where bytes are no UTF-8.
+    if parameters.iter().any(|(name, value)| name.contains('\u{FFFD}') || value.contains('\u{FFFD}')) {
+        return Err(malformed());
+    }
     if parameters.len() > PARAMETERS_MAX {
         return Err(Problem::bad_request(format!("The query has more than {PARAMETERS_MAX} parameters.")));
     }
@@ -228,7 +232,8 @@ mod tests {
     fn what_ohif_asks_is_matched_by_the_catalog() {
         let search = read(
             "limit=101&offset=0&fuzzymatching=false&includefield=00081030%2C00080060&PatientName=*DOE*\
-             &StudyDate=20200101-20201231&ModalitiesInStudy=CT%5CMR&StudyDescription=*HEAD*&AccessionNumber=*7*",
+             &StudyDate=20200101-20201231&ModalitiesInStudy=CT%5CMR&StudyDescription=*HEAD*\
+             &AccessionNumber=*7*",
             Level::Study,
         )
         .unwrap();

@@ -1,5 +1,7 @@
-//! Clients of others, over a real connection: `dicomweb-client` and `pydicom` for Python, when `TELERAD_TEST_PYTHON` names an interpreter
-//! that has them.
+//! Clients of others, over a real connection: `dicomweb-client` and `pydicom` for Python, when
+//! `TELERAD_TEST_PYTHON` names an interpreter that has them.
+
+use archive::Config;
 
 use crate::support::{Bench, Who};
 
@@ -11,7 +13,11 @@ async fn a_python_client_finds_and_reads_what_pydicom_reads() {
         eprintln!("SKIPPED: set TELERAD_TEST_PYTHON to a Python with pydicom, numpy and dicomweb-client");
         return;
     };
-    let bench = Bench::new().await;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    // This client leaves the port out of its Host, so addresses in answers cannot be made of it.
+    let config = Config { public_url: Some(format!("http://{address}")), ..Config::default() };
+    let bench = Bench::with(config).await;
     bench.store_head(&bench.north).await;
     for fixture in
         ["formats/CT1_UNC.fragmented_bot_jpeg_ls.80.dcm", "formats/chrH31.dcm", "formats/test-SR.dcm"]
@@ -19,8 +25,6 @@ async fn a_python_client_finds_and_reads_what_pydicom_reads() {
         bench.store(&bench.north, fixture).await;
     }
     let Who::Token(token) = bench.program(&bench.north).await else { panic!("no token") };
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
     let server = tokio::spawn(axum::serve(listener, bench.router.clone()).into_future());
     let mut command = tokio::process::Command::new(python);
     command

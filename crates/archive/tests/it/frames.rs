@@ -4,7 +4,8 @@ use axum::http::StatusCode;
 
 use crate::support::{Bench, OHIF_FRAMES, Stored};
 
-/// The bytes of the fragments of an encapsulated object, without its offset table, found by walking items from the pixel data on.
+/// The bytes of the fragments of an encapsulated object, without its offset table, found by walking items
+/// from the pixel data on.
 fn fragments(stored: &Stored) -> Vec<Vec<u8>> {
     let pixels = [0xE0, 0x7F, 0x10, 0x00, b'O', b'B', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF];
     let data_set = stored.data_set();

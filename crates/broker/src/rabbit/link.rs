@@ -88,8 +88,11 @@ pub(super) async fn keep(
 /// Deletes all queues over a connection made for it.
 pub(super) async fn delete_queues(uri: &AMQPUri, names: &topology::Names) -> lapin::Result<()> {
     let connection = Connection::connect_uri(uri.clone(), ConnectionProperties::default()).await?;
-    topology::delete(&connection.create_channel().await?, names.all()).await?;
-    connection.close(REPLY_SUCCESS, "done".into()).await
+    let channel = connection.create_channel().await?;
+    topology::delete(&channel, names.all()).await?;
+    // All is done; how the good-bye goes does not matter.
+    let _ = connection.close(REPLY_SUCCESS, "done".into()).await;
+    Ok(())
 }
 
 fn log_once(backoff: &Backoff, error: &(dyn std::error::Error + 'static)) {

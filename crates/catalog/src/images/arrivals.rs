@@ -141,11 +141,7 @@ async fn study_for(
         return Ok((row, false));
     }
     orders::lock_centre(change, &key.centre).await?;
-    let clues = StudyClues {
-        accession_number: first.study.accession_number.clone(),
-        patient_id: first.study.patient_id.clone(),
-        study_date: first.study.study_date,
-    };
+    let clues = StudyClues::of(&first.study, first.instance.received);
     let order = orders::choose_for(change, &key.centre, &clues).await?;
     let study = Study {
         key: key.clone(),

@@ -1,5 +1,7 @@
 //! The gate before a real catalog: sign-in, sessions, tokens, origins, centres.
 
+#![allow(clippy::unwrap_used, reason = "clippy knows test functions, not the helpers beside them")]
+
 use std::sync::Arc;
 
 use axum::{

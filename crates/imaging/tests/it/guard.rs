@@ -33,22 +33,45 @@ fn nested(depth: usize, length: u32) -> Vec<u8> {
 #[test]
 fn lies_are_refused() {
     let lo = |length, value: &[u8]| element_claiming(Tag(0x0008, 0x1030), "LO", length, value);
-    let sequence = |length, content: &[u8]| {
-        [identifiers(), element_claiming(SEQUENCE, "SQ", length, content)].concat()
-    };
+    let sequence =
+        |length, content: &[u8]| [identifiers(), element_claiming(SEQUENCE, "SQ", length, content)].concat();
     for (name, bytes, expected) in [
         ("a value beyond the end", lo(40_000, b"short"), Some(Flaw::Truncated)),
         ("half a header", vec![0x08, 0, 0x05], Some(Flaw::Truncated)),
         ("half a long header", element(Tag(8, 1), "UN", b"")[..9].to_vec(), Some(Flaw::Truncated)),
-        ("4 GiB among the identifiers", element_claiming(Tag(8, 1), "UN", 0xFFFF_FFFE, b"x"), Some(Flaw::TooLong)),
-        ("a text without end", element_claiming(Tag(8, 1), "UT", UNDEFINED, b""), Some(Flaw::UndefinedLength)),
-        ("an item beyond its sequence", sequence(16, &[item(ITEM, 100), vec![0; 100]].concat()), Some(Flaw::Overrun)),
-        ("an element beyond its item", sequence(UNDEFINED, &[item(ITEM, 10), lo(50, &[0; 50])].concat()), Some(Flaw::Overrun)),
-        ("a header beyond its item", sequence(UNDEFINED, &[item(ITEM, 4), lo(2, b"ab")].concat()), Some(Flaw::Overrun)),
+        (
+            "4 GiB among the identifiers",
+            element_claiming(Tag(8, 1), "UN", 0xFFFF_FFFE, b"x"),
+            Some(Flaw::TooLong),
+        ),
+        (
+            "a text without end",
+            element_claiming(Tag(8, 1), "UT", UNDEFINED, b""),
+            Some(Flaw::UndefinedLength),
+        ),
+        (
+            "an item beyond its sequence",
+            sequence(16, &[item(ITEM, 100), vec![0; 100]].concat()),
+            Some(Flaw::Overrun),
+        ),
+        (
+            "an element beyond its item",
+            sequence(UNDEFINED, &[item(ITEM, 10), lo(50, &[0; 50])].concat()),
+            Some(Flaw::Overrun),
+        ),
+        (
+            "a header beyond its item",
+            sequence(UNDEFINED, &[item(ITEM, 4), lo(2, b"ab")].concat()),
+            Some(Flaw::Overrun),
+        ),
         ("no item in a sequence", sequence(UNDEFINED, &lo(2, b"ab")), Some(Flaw::NoItem)),
         ("a sequence without end", sequence(UNDEFINED, &item(ITEM, 0)), Some(Flaw::Truncated)),
         ("an item without end", sequence(UNDEFINED, &item(ITEM, UNDEFINED)), Some(Flaw::Truncated)),
-        ("a sequence end among elements", [identifiers(), item(SEQUENCE_END, 0)].concat(), Some(Flaw::StrayDelimiter)),
+        (
+            "a sequence end among elements",
+            [identifiers(), item(SEQUENCE_END, 0)].concat(),
+            Some(Flaw::StrayDelimiter),
+        ),
         ("an item among elements", [identifiers(), item(ITEM, 0)].concat(), Some(Flaw::StrayDelimiter)),
         ("an item end in a sequence", sequence(UNDEFINED, &item(ITEM_END, 0)), Some(Flaw::NoItem)),
         ("an empty sequence", sequence(0, b""), None),
@@ -95,7 +118,12 @@ fn what_is_large_ends_the_header() {
     let start = identifiers().len() as u64;
     for (name, rest, ends_at, end) in [
         ("pixels", pixels.clone(), start, HeaderEnd::Pixels),
-        ("1 MiB and pixels", [just.clone(), pixels.clone()].concat(), start + just.len() as u64, HeaderEnd::Pixels),
+        (
+            "1 MiB and pixels",
+            [just.clone(), pixels.clone()].concat(),
+            start + just.len() as u64,
+            HeaderEnd::Pixels,
+        ),
         ("more than 1 MiB", [large.clone(), pixels].concat(), start, HeaderEnd::Large),
         ("more than 1 MiB in a sequence", inside, start, HeaderEnd::Large),
         ("fragments", element_claiming(PIXELS, "OB", UNDEFINED, b"rubbish"), start, HeaderEnd::Pixels),
@@ -103,7 +131,11 @@ fn what_is_large_ends_the_header() {
         ("the end", Vec::new(), start, HeaderEnd::DataSet),
     ] {
         let header = GuardedHeader::of(&[identifiers(), rest].concat(), &syntax(EXPLICIT_LITTLE)).unwrap();
-        assert_eq!((header.ends_at, header.end, header.bytes.len() as u64), (ends_at, end, ends_at), "{name}");
+        assert_eq!(
+            (header.ends_at, header.end, header.bytes.len() as u64),
+            (ends_at, end, ends_at),
+            "{name}"
+        );
         assert!(Header::read(&header).is_ok(), "{name}");
     }
     // Before the identifiers a large private value is kept: without them there is no image.
@@ -139,10 +171,13 @@ fn a_refusal_is_remembered_and_says_where() {
     let refusal = guard.push(&bytes).unwrap_err();
     assert_eq!(refusal.offset, identifiers().len() as u64);
     assert_eq!(guard.push(b"anything"), Err(refusal));
-    assert_eq!(refusal.to_string(), format!(
-        "a delimiter closes nothing at element (0020,000E), byte {} of the data set",
-        identifiers().len()
-    ));
+    assert_eq!(
+        refusal.to_string(),
+        format!(
+            "a delimiter closes nothing at element (0020,000E), byte {} of the data set",
+            identifiers().len()
+        )
+    );
     assert_eq!(guard.finish().unwrap_err(), refusal);
 }
 
@@ -185,11 +220,8 @@ fn deflated_data_sets_are_inflated_within_bounds() {
 fn an_instance_must_say_which_it_is() {
     let read = |bytes: &[u8]| Header::read(&GuardedHeader::of(bytes, &syntax(EXPLICIT_LITTLE)).unwrap());
     assert_eq!(read(b"").unwrap_err(), HeaderError::Missing("StudyInstanceUID"));
-    let no_series = [
-        element(Tag(0x0020, 0x000D), "UI", b"1.2"),
-        element(Tag(0x0020, 0x000E), "UI", b"\0\0"),
-    ]
-    .concat();
+    let no_series =
+        [element(Tag(0x0020, 0x000D), "UI", b"1.2"), element(Tag(0x0020, 0x000E), "UI", b"\0\0")].concat();
     assert_eq!(read(&no_series).unwrap_err(), HeaderError::Missing("SeriesInstanceUID"));
     let path = [element(Tag(0x0020, 0x000D), "UI", b"../../etc/passwd")].concat();
     assert_eq!(read(&path).unwrap_err().to_string(), "StudyInstanceUID is not made of digits and dots");

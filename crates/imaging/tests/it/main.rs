@@ -1,4 +1,9 @@
 //! What needs whole files or hostile ones.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "helpers of tests fail by panicking, and say loudly what they skip"
+)]
 
 mod dose;
 mod guard;

@@ -1,6 +1,10 @@
 //! Every file of the sample collection.
 
-use imaging::{guard::{GuardedHeader, HeaderEnd}, header::Header, text::CharacterSets};
+use imaging::{
+    guard::{GuardedHeader, HeaderEnd},
+    header::Header,
+    text::CharacterSets,
+};
 
 use crate::support::{Sample, manifest};
 
@@ -37,8 +41,18 @@ fn every_sample_is_let_in_and_says_what_the_manifest_says() {
         };
         assert_eq!(header.study_uid.as_str(), row.get("study_uid"), "{}", row.file());
         assert_eq!(header.series_uid.as_str(), row.get("series_uid"), "{}", row.file());
-        assert_eq!(header.series.modality.as_deref().unwrap_or_default(), row.get("modality"), "{}", row.file());
-        assert_eq!(header.series.body_part.as_deref().unwrap_or_default(), row.get("body_part"), "{}", row.file());
+        assert_eq!(
+            header.series.modality.as_deref().unwrap_or_default(),
+            row.get("modality"),
+            "{}",
+            row.file()
+        );
+        assert_eq!(
+            header.series.body_part.as_deref().unwrap_or_default(),
+            row.get("body_part"),
+            "{}",
+            row.file()
+        );
         if let Some((rows, columns)) = row.get("rows_x_cols").split_once('x') {
             let shape = (header.instance.rows.unwrap(), header.instance.columns.unwrap());
             assert_eq!(shape, (rows.parse().unwrap(), columns.parse().unwrap()), "{}", row.file());

@@ -42,7 +42,10 @@ fn a_tilted_head_in_two_blocks() {
     assert_eq!(blocks, [(1, 14, 40.0), (15, 28, 70.0)]);
     assert_eq!((stack.gaps.len(), stack.displaced.len()), (0, 0));
     let first = &acquisitions[0];
-    assert_eq!((first.kvp, first.kernel.as_deref(), first.gantry_tilt), (Some(120.0), Some("STD+"), Some(18.5)));
+    assert_eq!(
+        (first.kvp, first.kernel.as_deref(), first.gantry_tilt),
+        (Some(120.0), Some("STD+"), Some(18.5))
+    );
     assert_eq!((first.slice_thickness, acquisitions[27].slice_thickness), (Some(4.0), Some(7.0)));
     assert_eq!(first.contrast, Contrast::NotRecorded);
     assert!(!first.is_localizer() && !first.is_capture() && !first.is_derived());
@@ -70,7 +73,7 @@ fn a_plain_helical_abdomen() {
     // Numbered from head to feet, placed from feet to head.
     assert_eq!(stack.slices, [2, 1, 0]);
     assert!(stack.is_even() && stack.tilt_degrees < 0.01);
-    assert_eq!(acquisitions[0].is_helical(), Some(true));
+    assert_eq!(acquisitions[0].is_helical(), Some((true, "ScanOptions")));
 }
 
 #[test]

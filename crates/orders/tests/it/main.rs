@@ -1,5 +1,7 @@
 //! Orders over HTTP and from tables, before a real catalog.
 
+#![allow(clippy::unwrap_used, reason = "clippy knows test functions, not the helpers beside them")]
+
 use std::sync::Arc;
 
 use axum::{

@@ -1,6 +1,9 @@
 //! The reading room before a real catalog and a real store.
 
+#![allow(clippy::unwrap_used, reason = "clippy knows test functions, not the helpers beside them")]
+
 mod audit;
+mod memory;
 mod pages;
 mod reading;
 mod results;

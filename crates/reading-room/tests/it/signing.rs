@@ -1,9 +1,14 @@
 //! Signatures: refused where they must be, made once, never changed.
 
 use axum::http::StatusCode;
+use domain::{
+    digest::Sha256Digest,
+    object::ObjectName,
+    port::{catalog::Reports as _, storage::store_bytes},
+};
 use serde_json::{Value, json};
 
-use crate::world::{path, world};
+use crate::world::{key, path, world};
 
 #[tokio::test]
 async fn a_signature_needs_password_claim_impression_and_the_images_on_screen() {
@@ -82,19 +87,29 @@ async fn a_signature_is_made_once_and_stays() {
 }
 
 #[tokio::test]
-async fn a_signed_version_is_a_pdf() {
+async fn the_pdf_of_a_signed_version_is_the_one_that_was_made_for_it() {
     let world = world().await;
     let ada = world.sign_in("ada").await;
     world.drafted(90).await;
     world.claim(&ada, "take").await;
     let signing = world.signing(&ada, "No haemorrhage.").await;
     world.sign(&ada, &signing).await;
+    let early = world.get(&ada, &path("/versions/1/report.pdf")).await;
+    assert_eq!((early.status, early.code().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "being_made"));
+    let bytes = b"%PDF-made once";
+    let study = key();
+    let name = ObjectName::ReportPdf {
+        centre: study.centre.clone(),
+        study: study.uid.clone(),
+        version: 1,
+        sha256: Sha256Digest::of(bytes),
+    };
+    store_bytes(&*world.storage, &name.key(), bytes.as_slice().into()).await.unwrap();
+    world.catalog.put_pdf(&study, 1, &name.key()).await.unwrap();
     let first = world.get(&ada, &path("/versions/1/report.pdf")).await;
     assert_eq!(first.header("content-type"), "application/pdf");
-    assert!(first.body.starts_with(b"%PDF-"));
+    assert_eq!(first.body, bytes.as_slice());
     assert!(!first.header("content-disposition").contains("Roe"));
-    let second = world.get(&ada, &path("/versions/1/report.pdf")).await;
-    assert_eq!(first.body, second.body);
     assert_eq!(world.get(&ada, &path("/versions/2/report.pdf")).await.code(), "unknown");
 }
 

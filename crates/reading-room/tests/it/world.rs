@@ -8,7 +8,6 @@ use axum::{
     http::{HeaderMap, Request, StatusCode, header},
 };
 use catalog::SqlCatalog;
-use documents::{FontSources, Renderer};
 use domain::{
     audit::Actor,
     centre::{Centre, CentrePolicy},
@@ -31,9 +30,10 @@ use gate::{Gate, GateConfig, hash_password, manners};
 use http_body_util::BodyExt as _;
 use reading_room::{ReadingRoom, Viewer};
 use serde_json::{Value, json};
-use storage::FileStorage;
 use testkit::clock::ManualClock;
 use tower::ServiceExt as _;
+
+use crate::memory::Memory;
 
 pub const PASSWORD: &str = "correct horse battery";
 pub const STUDY: &str = "1.2.3";
@@ -43,7 +43,6 @@ pub struct World {
     pub storage: Arc<dyn Storage>,
     pub clock: ManualClock,
     pub router: Router,
-    pub ada: PersonId,
     _folder: tempfile::TempDir,
 }
 
@@ -91,7 +90,7 @@ pub async fn world() -> World {
 pub async fn world_with(viewer: Viewer, mail_configured: bool) -> World {
     let folder = tempfile::tempdir().unwrap();
     let catalog = Arc::new(SqlCatalog::open_sqlite(folder.path().join("catalog.sqlite")).await.unwrap());
-    let storage: Arc<dyn Storage> = Arc::new(FileStorage::open(folder.path().join("objects")).await.unwrap());
+    let storage: Arc<dyn Storage> = Arc::new(Memory::default());
     let clock = ManualClock::monday();
     for (id, name) in [("north", "North Clinic"), ("south", "South Clinic")] {
         let centre = Centre {
@@ -105,17 +104,14 @@ pub async fn world_with(viewer: Viewer, mail_configured: bool) -> World {
         catalog.put_centre(&centre, &Actor::Operator, clock.now()).await.unwrap();
     }
     let hash = hash_password(PASSWORD).await.unwrap();
-    let mut ada = None;
     for (login, name, role, scope) in [
         ("ada", "Dr Ada Moreau", Role::Reader, Scope::AllCentres),
         ("bo", "Dr Bo Lind", Role::Reader, Scope::Centres(vec![centre("north")])),
         ("cy", "Dr Cy South", Role::Reader, Scope::Centres(vec![centre("south")])),
         ("dee", "Dee North", Role::Centre, Scope::Centres(vec![centre("north")])),
     ] {
-        let id = PersonId::fresh();
-        ada.get_or_insert(id);
         let person = Person {
-            id,
+            id: PersonId::fresh(),
             login: login.to_owned(),
             name: name.to_owned(),
             credentials: Some("Consultant Radiologist".to_owned()),
@@ -131,15 +127,12 @@ pub async fn world_with(viewer: Viewer, mail_configured: bool) -> World {
         storage: storage.clone(),
         clock: Arc::new(clock.clone()),
         gate,
-        renderer: Arc::new(
-            Renderer::new(&FontSources { directories: Vec::new(), text_family: None }).unwrap(),
-        ),
         mail_configured,
         viewer,
         also_described: Vec::new(),
     };
     let router = manners(reading_room::router(room), Arc::new(clock.clone()));
-    let world = World { catalog, storage, clock, router, ada: ada.unwrap(), _folder: folder };
+    let world = World { catalog, storage, clock, router, _folder: folder };
     world.images_arrive(1..=2).await;
     world
 }

@@ -59,27 +59,68 @@ const GOLDEN: &[(&str, &str, &str)] = &[
         "CT; the images do not name the region.",
         "4 images at one table position (contrast timing, monitoring or perfusion).",
     ),
-    (
-        "ct-localizer-and-sc-philips",
-        "CT head.",
-        "1 localizer image.\n2 captured screens.",
-    ),
+    ("ct-localizer-and-sc-philips", "CT head.", "1 localizer image.\n2 captured screens."),
     (
         "enhanced/CT0012.explicit_little_endian.dcm",
-        "?",
-        "?",
+        "CT; the images do not name the region.",
+        "CT, 2 slices in 1 series at 10.0 mm slice thickness; contrast agent: Iohexol; \
+         tube voltage and reconstruction kernel are not recorded in the image headers.",
+    ),
+    (
+        "transfer-syntaxes/ct1-ge/CT1_JLSL",
+        "CT; the images do not name the region.",
+        "Axial CT, 1 slice in 1 series at 5.0 mm slice thickness, helical acquisition, 120 kVp, kernel STANDARD; \
+         contrast agent: ISOVUE300/100.",
     ),
     (
         "edge/emri_small.dcm",
-        "?",
-        "?",
+        "MR head.",
+        "MR of the head, 10 slices in 1 series; \
+         slice thickness and contrast agent are not recorded in the image headers.",
+    ),
+    ("charset/chrJapMultiExplicitIR6.dcm", "CR chest.", "CR of the chest, 1 image in 1 series."),
+    (
+        "transfer-syntaxes/deflated/image_dfl",
+        "The images name neither modality nor region.",
+        "1 captured screen.",
     ),
     (
         "copyleft/rdsr/CT-RDSR-ToshibaPixelMed.dcm",
-        "?",
-        "?",
+        "No images were received.",
+        "No images that show a patient are among the objects received.",
     ),
 ];
+
+#[tokio::test]
+async fn several_series_are_told_apart() {
+    let world = world().await;
+    let (Some(head), Some(scout)) =
+        (sample_files("ct-head-ge-28"), sample_files("ct-localizer-and-sc-philips"))
+    else {
+        return;
+    };
+    let files = [
+        head,
+        scout,
+        sample_files("ct-siemens-notavolume-4").unwrap(),
+        sample_files("ct-abdomen-ge-3").unwrap(),
+    ];
+    let input = world.input(files.concat()).await;
+    let draft = RuleDrafter::new(Arc::clone(&world.storage)).draft(input).await.unwrap();
+    assert_eq!(
+        text(&draft, SectionKind::Technique),
+        "Axial CT of the head, 31 images in 2 series.\n\
+         Series 2: 28 axial slices: 14 slices at 4.0 mm and 14 slices at 7.0 mm slice thickness, gantry tilt 18.5°, \
+         120 kVp, kernel STD+; no contrast agent is recorded in the image headers.\n\
+         Series 2: 3 axial slices at 1.25 mm slice thickness and 1.0 mm intervals, helical acquisition, 120 kVp, \
+         kernel STANDARD; no contrast agent is recorded in the image headers.\n\
+         1 localizer image.\n\
+         4 images at one table position (contrast timing, monitoring or perfusion).\n\
+         2 captured screens."
+    );
+    // Key images come from the thick axial slices, not from scouts or captures.
+    assert!(draft.key_images.iter().all(|image| image.caption.ends_with("of 28")));
+}
 
 #[tokio::test]
 async fn a_head_is_drafted_in_full() {
@@ -99,7 +140,10 @@ async fn a_head_is_drafted_in_full() {
     assert_eq!(text(&draft, SectionKind::Impression), "");
     let [note] = draft.quality.as_slice() else { panic!("{:?}", draft.quality) };
     assert_eq!(note.kind, QualityKind::UnevenSpacing);
-    assert_eq!(note.text, "Series 2: slices 1 to 14 stand 4.0 mm apart and slices 15 to 28 stand 7.0 mm apart.");
+    assert_eq!(
+        note.text,
+        "Series 2: slices 1 to 14 stand 4.0 mm apart and slices 15 to 28 stand 7.0 mm apart."
+    );
 
     let captions: Vec<&str> = draft.key_images.iter().map(|image| image.caption.as_str()).collect();
     assert_eq!(
@@ -147,7 +191,10 @@ async fn doses_are_said_as_they_were_reported() {
         ("CT-ESR-GE_Optima.dcm", "Total DLP 415.82 mGy·cm; CTDIvol 3.23 and 5.3 mGy (32 cm body phantom)."),
         ("CT-RDSR-Philips_BigBore4DCT.dcm", "Total DLP 541.1 mGy·cm; CTDIvol 23.7 mGy (32 cm body phantom)."),
         ("CT-RDSR-Siemens-Multi-1.dcm", "Total DLP 7.46 mGy·cm."),
-        ("CT-RDSR-ToshibaPixelMed.dcm", "Total DLP 349.7 mGy·cm; CTDIvol 25.4 and 24.7 mGy (32 cm body phantom)."),
+        (
+            "CT-RDSR-ToshibaPixelMed.dcm",
+            "Total DLP 349.7 mGy·cm; CTDIvol 25.4 and 24.7 mGy (32 cm body phantom).",
+        ),
     ] {
         let Some(draft) = draft(&world, &format!("copyleft/rdsr/{sample}")).await else { return };
         assert_eq!(text(&draft, SectionKind::Dose), expected, "{sample}");
@@ -183,7 +230,10 @@ async fn order_and_earlier_reports_are_quoted_as_such() {
     let prior = world.input(small_study("1.2.2", "P1", "20240105", 1)).await.study;
     input.order = Some(order(Some("Fall from\n a ladder, GCS 14")));
     let content = ReportContent {
-        sections: vec![SectionText { kind: SectionKind::Impression, text: "No haemorrhage.\nOld lacune".into() }],
+        sections: vec![SectionText {
+            kind: SectionKind::Impression,
+            text: "No haemorrhage.\nOld lacune".into(),
+        }],
     };
     let signature = Signature {
         signer: PersonId::fresh(),
@@ -214,10 +264,7 @@ async fn order_and_earlier_reports_are_quoted_as_such() {
     };
     assert_eq!(origin(SectionKind::Examination, 1), Origin::Order);
     assert_eq!(origin(SectionKind::Indication, 0), Origin::Order);
-    assert_eq!(
-        origin(SectionKind::Comparison, 0),
-        Origin::PriorReport { study: "1.2.2".into(), version: 2 }
-    );
+    assert_eq!(origin(SectionKind::Comparison, 0), Origin::PriorReport { study: "1.2.2".into(), version: 2 });
     assert_eq!(
         origin(SectionKind::Technique, 0),
         Origin::Header {
@@ -257,7 +304,7 @@ async fn missing_slices_and_broken_pixels_become_notes() {
             (QualityKind::MissingSlices, "Series 2: 2 slices seem to be missing, between slices 4 and 5."),
             (
                 QualityKind::Unreadable,
-                "Slice 9 of series 2 could not be shown: the frame could not be found.",
+                "Slice 9 of series 2 could not be shown: the pixels are broken: the object is shorter than its pixels.",
             ),
         ]
     );

@@ -192,7 +192,13 @@ pub fn small_slice(study: &str, patient: &str, date: &str, number: u16) -> Vec<u
         file.extend(group.to_le_bytes());
         file.extend(element.to_le_bytes());
         file.extend(vr.bytes());
-        let padding = if value.len() % 2 == 0 { &b""[..] } else if vr == "UI" { &b"\0"[..] } else { &b" "[..] };
+        let padding = if value.len().is_multiple_of(2) {
+            &b""[..]
+        } else if vr == "UI" {
+            &b"\0"[..]
+        } else {
+            &b" "[..]
+        };
         let length = value.len() + padding.len();
         if matches!(vr, "OB" | "OW") {
             file.extend([0, 0]);

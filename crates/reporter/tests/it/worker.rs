@@ -10,10 +10,7 @@ use domain::{
     Duration,
     event::Event,
     id::EventId,
-    port::{
-        Broker, BrokerError, DeadWork, DraftError, DraftInput, Drafter, Handed,
-        catalog::DraftOutcome,
-    },
+    port::{Broker, BrokerError, DeadWork, DraftError, DraftInput, Drafter, Handed, catalog::DraftOutcome},
     report::{DraftContent, SectionKind},
     study::{Belief, StudyKey},
     work::{Depth, Lane, Queue, Work},
@@ -118,8 +115,13 @@ impl Desk {
     }
 
     async fn ask_for(&self, key: &StudyKey, event: Event) {
-        let work =
-            Work { id: EventId::fresh(), revision: 1, centre: key.centre.clone(), lane: Lane::Routine, event };
+        let work = Work {
+            id: EventId::fresh(),
+            revision: 1,
+            centre: key.centre.clone(),
+            lane: Lane::Routine,
+            event,
+        };
         self.publish(&work).await.unwrap();
     }
 
@@ -271,7 +273,10 @@ async fn what_fails_goes_back_and_the_rest_goes_on() {
     let world = world().await;
     let running = run(&world, Moody::new(&world));
     for (study, expected) in [
-        ("1.99.1", Told::GivenBack("the drafter broke down: the rules met something they do not know".into())),
+        (
+            "1.99.1",
+            Told::GivenBack("the drafter broke down: the rules met something they do not know".into()),
+        ),
         ("1.99.2", Told::GivenBack("the draft could not be written while thinking: no thought".into())),
         ("1.99.4", Told::Finished),
     ] {

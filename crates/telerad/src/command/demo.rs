@@ -174,7 +174,8 @@ async fn send(images: &Path, address: &str) -> Done {
     Ok(())
 }
 
-/// Copies of the images in the name of the demonstration's patient, as of today. The identifiers follow from the day, so that a second start on one day
+/// Copies of the images in the name of the demonstration's patient, as of today. The identifiers follow from the
+/// day, so that a second start on one day
 /// sends the same study again, which changes nothing.
 fn dress(images: &Path, into: &Path, now: Timestamp) -> Result<Vec<scan::Found>, Box<dyn std::error::Error>> {
     let day = now.to_zoned(jiff::tz::TimeZone::UTC).date().strftime("%Y%m%d").to_string();

@@ -2,11 +2,11 @@
 
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
-use domain::port::{Broker as _, Catalog, Storage};
 use tokio::{net::TcpListener, time::timeout};
 
 use crate::{
     command::say,
+    send::{Failure, dicom},
     settings::{Flags, Settings},
     wiring,
 };
@@ -89,6 +89,19 @@ async fn look_at_addresses(settings: &Settings, findings: &mut Findings) {
         }
         warn_beyond_loopback(what, address, findings);
     }
+}
+
+/// Whether somebody at our DICOM address speaks DICOM; that we are not let in is an answer too.
+async fn answers_dicom(settings: &Settings, address: SocketAddr) -> bool {
+    if address != settings.intake.listen {
+        return false;
+    }
+    let peer = dicom::Peer {
+        address: address.to_string(),
+        called: settings.intake.ae_title.clone(),
+        calling: "TELERAD_DOCTOR".to_owned(),
+    };
+    matches!(dicom::echo(&peer).await, Ok(()) | Err(Failure::Rejected { .. }))
 }
 
 fn warn_beyond_loopback(what: &str, address: SocketAddr, findings: &mut Findings) {

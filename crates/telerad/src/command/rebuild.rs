@@ -1,6 +1,7 @@
 //! `telerad rebuild`: makes the catalog's images again from storage alone. What is known already stays as it is.
 //!
-//! Only what objects say can come back this way: images, studies, series. People, orders, reports and deliveries need a backup of the catalog.
+//! Only what objects say can come back this way: images, studies, series. People, orders, reports and deliveries
+//! need a backup of the catalog.
 
 use std::process::ExitCode;
 

@@ -92,84 +92,13 @@ pub async fn run(settings: &Settings, roles: &[Role]) -> ExitCode {
 pub async fn start(settings: &Settings, roles: &[Role], lifecycle: Lifecycle) -> Result<Running, StartError> {
     let metrics = PrometheusBuilder::new().install_recorder().ok();
     let parts = wiring::open(settings).await?;
-    let has = |role: Role| roles.contains(&role);
-    let tasks = TaskTracker::new();
     let gate = Gate::new(Arc::clone(&parts.catalog), Arc::clone(&parts.clock), gate_config(settings));
+    let mut starting = Starting { settings, parts, gate, tasks: TaskTracker::new(), lifecycle, dicom: None };
     let mut app = Router::new();
-
-    let mut dicom = None;
-    if has(Role::Intake) {
-        let ledger = intake::Ledger::start(Arc::clone(&parts.catalog), Arc::clone(&parts.clock));
-        let intake = intake::Intake::new(
-            Arc::clone(&parts.storage),
-            ledger,
-            Arc::clone(&parts.clock),
-            &settings.intake,
-        );
-        let (listener, address) = listen("the DICOM server", settings.intake.listen).await?;
-        dicom = Some(address);
-        let server = intake::association::Server::new(
-            intake.clone(),
-            Arc::clone(&parts.catalog),
-            Arc::clone(&parts.clock),
-            settings.intake.clone(),
-        );
-        tasks.spawn(server.run(listener, lifecycle.drain.clone(), lifecycle.drop_now.clone()));
-        let stow = intake::web::Stow::new(
-            intake,
-            Arc::clone(&parts.catalog),
-            Arc::clone(&parts.clock),
-            settings.intake.clone(),
-        );
-        app = app.merge(stow.router());
+    for role in Role::ALL.into_iter().filter(|role| roles.contains(role)) {
+        app = app.merge(starting.start(role).await?);
     }
-    if has(Role::Archive) {
-        app = app.merge(archive::router(archive::Archive {
-            catalog: Arc::clone(&parts.catalog),
-            storage: Arc::clone(&parts.storage),
-            clock: Arc::clone(&parts.clock),
-            config: settings.archive.clone(),
-        }));
-    }
-    if has(Role::Orders) {
-        app = app.merge(orders::router(orders::Orders {
-            catalog: Arc::clone(&parts.catalog),
-            clock: Arc::clone(&parts.clock),
-            gate: gate.clone(),
-        }));
-    }
-    if has(Role::Relay) {
-        start_relay(&parts, &tasks, &lifecycle);
-    }
-    if has(Role::Reporter) {
-        let drafter = Arc::new(reporter::RuleDrafter::new(Arc::clone(&parts.storage)));
-        let worker = Worker::new(
-            Arc::clone(&parts.broker),
-            Arc::clone(&parts.catalog),
-            drafter,
-            Arc::clone(&parts.clock),
-            WorkerConfig { concurrency: settings.reporter.drafts_at_once, ..WorkerConfig::default() },
-        );
-        let stop = lifecycle.drain.clone();
-        tasks.spawn(async move { worker.run(stop).await });
-    }
-    if has(Role::ReadingRoom) {
-        let renderer = Arc::new(wiring::renderer(settings).map_err(StartError::Renderer)?);
-        app = app.merge(reading_room::router(reading_room::ReadingRoom {
-            catalog: Arc::clone(&parts.catalog),
-            storage: Arc::clone(&parts.storage),
-            clock: Arc::clone(&parts.clock),
-            gate: gate.clone(),
-            mail_configured: settings.mail.smtp.is_some(),
-            renderer: Arc::clone(&renderer),
-            viewer: reading_room::Viewer::open(settings.viewer_dir().as_deref())
-                .map_err(StartError::Viewer)?,
-            also_described: vec![orders::openapi()],
-        }));
-    }
-    if has(Role::Notifier) {
-        app = app.merge(start_notifier(settings, &parts, &tasks, &lifecycle)?);
-    }
+    let Starting { parts, gate, tasks, lifecycle, dicom, .. } = starting;
 
     let app = gate.layer(app).merge(health(&parts, metrics));
     let app = gate::manners(app, Arc::clone(&parts.clock)).layer(compression());
@@ -191,6 +120,117 @@ pub async fn start(settings: &Settings, roles: &[Role], lifecycle: Lifecycle) ->
     tasks.close();
     tracing::info!(?roles, %http, dicom = ?dicom, "telerad runs");
     Ok(Running { http, dicom, parts, tasks, lifecycle })
+}
+
+/// Roles that are being started.
+struct Starting<'a> {
+    settings: &'a Settings,
+    parts: Parts,
+    gate: Gate,
+    tasks: TaskTracker,
+    lifecycle: Lifecycle,
+    dicom: Option<SocketAddr>,
+}
+
+impl Starting<'_> {
+    /// Starts a role; gives what it answers over HTTP.
+    async fn start(&mut self, role: Role) -> Result<Router, StartError> {
+        match role {
+            Role::Intake => self.intake().await,
+            Role::Orders => Ok(self.orders()),
+            Role::Archive => Ok(self.archive()),
+            Role::Relay => Ok(self.relay()),
+            Role::Reporter => Ok(self.reporter()),
+            Role::ReadingRoom => self.reading_room(),
+            Role::Notifier => self.notifier(),
+        }
+    }
+
+    async fn intake(&mut self) -> Result<Router, StartError> {
+        let (parts, config) = (&self.parts, &self.settings.intake);
+        let (catalog, clock) = (&parts.catalog, &parts.clock);
+        let ledger = intake::Ledger::start(Arc::clone(catalog), Arc::clone(clock));
+        let intake = intake::Intake::new(Arc::clone(&parts.storage), ledger, Arc::clone(clock), config);
+        let (listener, address) = listen("the DICOM server", config.listen).await?;
+        self.dicom = Some(address);
+        let server = intake::association::Server::new(
+            intake.clone(),
+            Arc::clone(catalog),
+            Arc::clone(clock),
+            config.clone(),
+        );
+        let (drain, drop_now) = (self.lifecycle.drain.clone(), self.lifecycle.drop_now.clone());
+        self.tasks.spawn(server.run(listener, drain, drop_now));
+        Ok(intake::web::Stow::new(intake, Arc::clone(catalog), Arc::clone(clock), config.clone()).router())
+    }
+
+    fn orders(&self) -> Router {
+        orders::router(orders::Orders {
+            catalog: Arc::clone(&self.parts.catalog),
+            clock: Arc::clone(&self.parts.clock),
+            gate: self.gate.clone(),
+        })
+    }
+
+    fn archive(&self) -> Router {
+        archive::router(archive::Archive {
+            catalog: Arc::clone(&self.parts.catalog),
+            storage: Arc::clone(&self.parts.storage),
+            clock: Arc::clone(&self.parts.clock),
+            config: self.settings.archive.clone(),
+        })
+    }
+
+    fn relay(&self) -> Router {
+        let Parts { catalog, broker, clock, .. } = self.parts.clone();
+        let relay =
+            Relay::new(Arc::clone(&catalog), Arc::clone(&broker), Arc::clone(&clock), RelayConfig::default());
+        let stop = self.lifecycle.drain.clone();
+        self.tasks.spawn(async move { relay.run(stop).await });
+        self.tasks.spawn(broker::dead::watch(catalog, broker, clock, self.lifecycle.drain.clone()));
+        Router::new()
+    }
+
+    fn reporter(&self) -> Router {
+        let Parts { catalog, broker, clock, storage } = self.parts.clone();
+        let drafter = Arc::new(reporter::RuleDrafter::new(storage));
+        let concurrency = self.settings.reporter.drafts_at_once;
+        let config = WorkerConfig { concurrency, ..WorkerConfig::default() };
+        let worker = Worker::new(broker, catalog, drafter, clock, config);
+        let stop = self.lifecycle.drain.clone();
+        self.tasks.spawn(async move { worker.run(stop).await });
+        Router::new()
+    }
+
+    fn reading_room(&self) -> Result<Router, StartError> {
+        let viewer = self.settings.viewer_dir();
+        let viewer = reading_room::Viewer::open(viewer.as_deref()).map_err(StartError::Viewer)?;
+        Ok(reading_room::router(reading_room::ReadingRoom {
+            catalog: Arc::clone(&self.parts.catalog),
+            storage: Arc::clone(&self.parts.storage),
+            clock: Arc::clone(&self.parts.clock),
+            gate: self.gate.clone(),
+            mail_configured: self.settings.mail.smtp.is_some(),
+            viewer,
+            also_described: vec![orders::openapi()],
+        }))
+    }
+
+    fn notifier(&self) -> Result<Router, StartError> {
+        let (settings, parts) = (self.settings, &self.parts);
+        let notifier = notifier::Notifier {
+            catalog: Arc::clone(&parts.catalog),
+            storage: Arc::clone(&parts.storage),
+            broker: Arc::clone(&parts.broker),
+            clock: Arc::clone(&parts.clock),
+            mailer: notifier::mailer::of(&settings.mail, &parts.catalog).map_err(StartError::Mail)?,
+            renderer: Arc::new(wiring::renderer(settings).map_err(StartError::Renderer)?),
+            settings: Arc::new(notifier::Settings::of(&settings.mail).map_err(StartError::Mail)?),
+        };
+        let (worker, stop) = (notifier.worker(), self.lifecycle.drain.clone());
+        self.tasks.spawn(async move { worker.run(stop).await });
+        Ok(notifier.pages())
+    }
 }
 
 impl Running {
@@ -217,43 +257,6 @@ fn gate_config(settings: &Settings) -> GateConfig {
         trusted_proxies: settings.http.trusted_proxies.clone(),
         ..GateConfig::default()
     }
-}
-
-fn start_relay(parts: &Parts, tasks: &TaskTracker, lifecycle: &Lifecycle) {
-    let relay = Relay::new(
-        Arc::clone(&parts.catalog),
-        Arc::clone(&parts.broker),
-        Arc::clone(&parts.clock),
-        RelayConfig::default(),
-    );
-    let stop = lifecycle.drain.clone();
-    tasks.spawn(async move { relay.run(stop).await });
-    tasks.spawn(broker::dead::watch(
-        Arc::clone(&parts.catalog),
-        Arc::clone(&parts.broker),
-        Arc::clone(&parts.clock),
-        lifecycle.drain.clone(),
-    ));
-}
-
-fn start_notifier(
-    settings: &Settings,
-    parts: &Parts,
-    tasks: &TaskTracker,
-    lifecycle: &Lifecycle,
-) -> Result<Router, StartError> {
-    let notifier = notifier::Notifier {
-        catalog: Arc::clone(&parts.catalog),
-        storage: Arc::clone(&parts.storage),
-        broker: Arc::clone(&parts.broker),
-        clock: Arc::clone(&parts.clock),
-        mailer: notifier::mailer::of(&settings.mail, &parts.catalog).map_err(StartError::Mail)?,
-        renderer: Arc::new(wiring::renderer(settings).map_err(StartError::Renderer)?),
-        settings: Arc::new(notifier::Settings::of(&settings.mail).map_err(StartError::Mail)?),
-    };
-    let (worker, stop) = (notifier.worker(), lifecycle.drain.clone());
-    tasks.spawn(async move { worker.run(stop).await });
-    Ok(notifier.pages())
 }
 
 async fn listen(what: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

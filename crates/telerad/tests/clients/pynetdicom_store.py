@@ -3,8 +3,10 @@ import sys
 
 from pydicom import dcmread
 from pydicom.filereader import read_file_meta_info
-from pynetdicom import AE
+from pynetdicom import AE, _config
 
+# Sends the bytes of the file as they are, without decoding them.
+_config.STORE_SEND_CHUNKED_DATASET = True
 host, port = sys.argv[1], int(sys.argv[2])
 failed = 0
 for line in sys.stdin:
@@ -17,7 +19,6 @@ for line in sys.stdin:
         print(f"{path}: no association")
         failed += 1
         continue
-    # The path, not the data set: pynetdicom then sends the bytes of the file as they are.
     status = association.send_c_store(path)
     association.release()
     if not status or status.Status != 0x0000:

@@ -15,6 +15,10 @@ struct Sample {
     path: PathBuf,
     centre: usize,
     ids: Ids,
+    /// The file meta names the object that the data set is. DIMSE senders announce what the file meta says; where it
+    /// is missing or false they
+    /// send nothing, or are refused.
+    is_announced_truly: bool,
 }
 
 #[derive(Clone)]
@@ -40,9 +44,9 @@ fn samples() -> Vec<Sample> {
             if !path.is_file() || matches!(extension, "txt" | "tsv" | "md") {
                 continue;
             }
-            let Some(ids) = ids(&path) else { continue };
+            let Some((ids, is_announced_truly)) = ids(&path) else { continue };
             let time = times.entry(ids.instance.clone()).or_default();
-            samples.push(Sample { path, centre: *time, ids });
+            samples.push(Sample { path, centre: *time, ids, is_announced_truly });
             *time += 1;
         }
     }
@@ -52,19 +56,23 @@ fn samples() -> Vec<Sample> {
 }
 
 /// The identifiers of a valid Part 10 file; a file without file meta is valid for nobody's sender.
-fn ids(path: &Path) -> Option<Ids> {
+fn ids(path: &Path) -> Option<(Ids, bool)> {
     let file = read(path);
+    let Ok(dimse::Split::Found(head)) = dimse::split_part10(&file, true) else { return None };
     let imaging::sniff::Sniffed::DataSet(place) = imaging::sniff::part10(&file, true) else { return None };
     if !place.declared {
         return None;
     }
     let guarded = imaging::guard::GuardedHeader::of(&file[place.at..], &place.transfer_syntax).ok()?;
     let header = imaging::header::Header::read(&guarded).ok()?;
-    Some(Ids {
+    let is_announced_truly = head.sop_class_uid.as_deref() == Some(header.sop_class.as_str())
+        && head.sop_instance_uid.as_deref() == Some(header.sop_instance.as_str());
+    let ids = Ids {
         study: header.study_uid.to_string(),
         series: header.series_uid.to_string(),
         instance: header.sop_instance.to_string(),
-    })
+    };
+    Some((ids, is_announced_truly))
 }
 
 fn site() -> (Site, crate::server::Process, Vec<String>) {
@@ -125,9 +133,13 @@ fn dcmtk_echoes_and_stores() {
     assert!(echo("AE0").status.success());
     assert!(!echo("NOBODY").status.success(), "an unknown calling AE title is refused");
 
-    // dcmsend itself leaves out one file that is valid for others: its SOP class is missing in the file meta.
-    let samples: Vec<Sample> =
-        samples().into_iter().filter(|sample| !sample.path.ends_with("edge/UN_sequence.dcm")).collect();
+    let samples: Vec<Sample> = samples()
+        .into_iter()
+        .filter(|sample| {
+            // Every element of this one is UN, which dcmsend does not read back from its own file.
+            sample.is_announced_truly && !sample.path.ends_with("explicit_VR-UN.dcm")
+        })
+        .collect();
     let mut by_centre: BTreeMap<usize, Vec<&Sample>> = BTreeMap::new();
     for sample in &samples {
         by_centre.entry(sample.centre).or_default().push(sample);
@@ -174,7 +186,7 @@ fn storescu_stores_a_folder() {
 fn pynetdicom_stores() {
     let Some(python) = named_by("TELERAD_TEST_PYTHON") else { return };
     let (site, _serving, tokens) = site();
-    let samples = samples();
+    let samples: Vec<Sample> = samples().into_iter().filter(|sample| sample.is_announced_truly).collect();
     let lines = samples.iter().fold(String::new(), |mut lines, sample| {
         writeln!(lines, "AE{}\t{}", sample.centre, sample.path.display()).unwrap();
         lines

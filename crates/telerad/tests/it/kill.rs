@@ -99,10 +99,10 @@ fn the_journey_ends_once_whatever_dies() {
     read_and_sign(&browser, "No intracranial haemorrhage.");
     serving = again(&site, serving, 5, 120);
     delivered(&site, &browser);
-    // Whatever waits now would be a second mail: let every queue run empty.
-    site.until("nothing waits any more", || {
-        let study = browser.get(&study_path(""));
-        study["versions"][0]["pdf_url"].is_string().then_some(())
+    // The PDF is the last thing that the notifier makes of a signature.
+    site.until("the PDF is made", || {
+        let (status, _) = browser.send("GET", &study_path("/versions/1/report.pdf"), None);
+        (status == 200).then_some(())
     });
     let mails = browser.get("/api/v1/mailbox");
     assert_eq!(mails["mails"].as_array().unwrap().len(), 1, "one mail per version and recipient");

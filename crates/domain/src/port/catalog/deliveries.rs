@@ -17,7 +17,8 @@ use crate::{
 /// The delivery ledger and the embedded mailbox.
 #[async_trait]
 pub trait Deliveries {
-    /// Opens a delivery, due at once; of one version, recipient and address there is one, and asking again gives it. Writes audit and outbox row.
+    /// Opens a delivery, due at once; of one version, recipient and address there is one, and asking again gives it.
+    /// Writes audit and outbox row.
     async fn open_delivery(&self, new: &NewDelivery, at: Timestamp) -> Known<Delivery>;
 
     /// A delivery.

@@ -16,7 +16,8 @@ use crate::{
 pub trait Images {
     /// Makes arrivals known, all in one transaction: rows of instance, series and study, the reading of a new study, its order (see
     /// [`crate::order::choose`]), conflicts with their tasks, completeness ([`crate::study::Completeness`]; the quiet period is
-    /// the centre's), audit, and one outbox row per study that is due when waiting is over. Two arrivals of one batch may be of the same instance.
+    /// the centre's), audit, and one outbox row per study that is due when waiting is over. Two arrivals of one
+    /// batch may be of the same instance.
     /// An image after sign-off opens a task [`crate::task::TaskKind::ImagesAfterSignature`].
     ///
     /// The outcomes stand in the order of the arrivals.
@@ -26,7 +27,8 @@ pub trait Images {
     async fn sender_said(&self, study: &StudyKey, evidence: &Evidence) -> Known<()>;
 
     /// The waiting time of a study is over: applies [`crate::study::Completeness::decide`] and keeps the result with its audit; a
-    /// short study opens a task [`crate::task::TaskKind::MissingImages`]. When it is not over after all, nothing changes. Gives the study as it then stands.
+    /// short study opens a task [`crate::task::TaskKind::MissingImages`]. When it is not over after all, nothing
+    /// changes. Gives the study as it then stands.
     async fn decide_completeness(&self, study: &StudyKey, now: Timestamp) -> Known<Option<Study>>;
 
     /// A study.

@@ -14,7 +14,8 @@ use crate::{
 #[async_trait]
 pub trait Orders {
     /// Keeps an order; the same centre and accession number again replaces what was asked. In the same transaction it looks, by
-    /// [`crate::order::choose`], for a study without an order that answers it, links them, and gives the study the order's priority (also in
+    /// [`crate::order::choose`], for a study without an order that answers it, links them, and gives the study the
+    /// order's priority (also in
     /// waiting outbox rows). A task [`crate::task::TaskKind::NoRecipient`] of the linked study whose order now names a
     /// physician is not closed by this; a person does that.
     async fn put_order(

@@ -38,7 +38,8 @@ pub trait Reports {
     async fn working_copy(&self, study: &StudyKey) -> Known<Option<WorkingCopy>>;
 
     /// Signs: a compare-and-set on claim holder, version number and image set. Writes version, reading, audit and the outbox row for the
-    /// notifier in one transaction, and ends working copy and claim. The same request again (same signer, same content, same images, and the
+    /// notifier in one transaction, and ends working copy and claim. The same request again (same signer, same
+    /// content, same images, and the
     /// version it would have made is the latest) gives the version that is there.
     ///
     /// # Errors

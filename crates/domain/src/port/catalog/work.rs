@@ -12,7 +12,8 @@ use crate::{
 /// The outbox and the embedded broker's table.
 ///
 /// An outbox row is written in the transaction of the change it follows from. Of one subject there is at most one unpublished
-/// row: writing it again moves its due time and raises its revision, so that a relay that published the older revision does not mark the newer
+/// row: writing it again moves its due time and raises its revision, so that a relay that published the older
+/// revision does not mark the newer
 /// one as published.
 #[async_trait]
 pub trait WorkStore {
@@ -31,12 +32,16 @@ pub trait WorkStore {
     /// Puts work into the embedded broker's table; the same id and revision again changes nothing.
     async fn put_work(&self, work: &Work, at: Timestamp) -> Known<()>;
 
-    /// Leases the next piece of work of a queue, the most urgent lane first: one that is ready, or whose lease ran out. Work that was handed
+    /// Leases the next piece of work of a queue, the most urgent lane first: one that is ready, or whose lease ran
+    /// out. Work that was handed
     /// out [`crate::work::DELIVERIES_MAX`] times already becomes dead instead.
     async fn lease_work(&self, queue: Queue, now: Timestamp, until: Timestamp) -> Known<Option<LeasedWork>>;
 
     /// Leases a piece of dead work.
     async fn lease_dead_work(&self, now: Timestamp, until: Timestamp) -> Known<Option<LeasedWork>>;
+
+    /// Moves the end of a lease. `false` when the lease is not the current one any more.
+    async fn extend_work(&self, leased: &LeasedWork, until: Timestamp) -> Known<bool>;
 
     /// Removes leased work. `false` when the lease (its number) is not the current one any more.
     async fn finish_work(&self, leased: &LeasedWork) -> Known<bool>;

@@ -52,7 +52,7 @@ pub async fn a_first_image_makes_everything(catalog: Arc<dyn Catalog>) {
     let series = world.catalog.series(&key).await.unwrap();
     assert_eq!(series.len(), 1);
     assert_eq!((&series[0].attributes, series[0].instance_count), (&arrival.series, 1));
-    assert_eq!(world.catalog.instances(&key, None).await.unwrap(), [arrival.instance.clone()]);
+    assert_eq!(world.catalog.instances(&key, None).await.unwrap(), std::slice::from_ref(&arrival.instance));
     let sop = &arrival.instance.sop_instance;
     assert_eq!(world.catalog.instance(&world.centre, sop).await.unwrap(), Some(arrival.instance.clone()));
     assert_eq!(world.catalog.reading(&key).await.unwrap().unwrap().state, ReadingState::Unread);
@@ -291,7 +291,7 @@ pub async fn request_boundaries_decide(catalog: Arc<dyn Catalog>) {
     assert_eq!(world.catalog.next_outbox_due().await.unwrap(), Some(at(2)));
     let decided = world.catalog.decide_completeness(&key, at(2)).await.unwrap().unwrap();
     assert_eq!(decided.completeness.belief, Belief::Complete { since: at(2) });
-    assert_eq!(decided.completeness.evidence, [boundary.clone()]);
+    assert_eq!(decided.completeness.evidence, std::slice::from_ref(&boundary));
     world.catalog.sender_said(&world.key("9.9"), &boundary).await.unwrap();
     assert_eq!(world.catalog.outbox_depth().await.unwrap(), 1);
 }

@@ -125,6 +125,13 @@ pub async fn leases_fence(catalog: Arc<dyn Catalog>) {
     assert_eq!((first.delivery_count, second.delivery_count), (1, 2));
     assert!(!catalog.finish_work(&first).await.unwrap(), "its lease is over");
     assert!(!catalog.give_back_work(&first, at(11), "late").await.unwrap());
+    assert!(!catalog.extend_work(&first, at(99)).await.unwrap());
+    assert!(catalog.extend_work(&second, at(25)).await.unwrap());
+    assert_eq!(
+        catalog.lease_work(Queue::Draft, at(24), at(40)).await.unwrap(),
+        None,
+        "the lease was extended"
+    );
     assert!(catalog.give_back_work(&second, at(30), "disk was away").await.unwrap());
     assert!(!catalog.finish_work(&second).await.unwrap(), "it was given back");
     assert_eq!(catalog.lease_work(Queue::Draft, at(29), at(40)).await.unwrap(), None);
