@@ -183,9 +183,7 @@ impl Completeness {
         match self.belief {
             Belief::Arriving { .. } if satisfied => self.belief = Belief::Arriving { decide_at: at },
             Belief::Arriving { .. } | Belief::Complete { .. } => {}
-            Belief::Short { expected, .. } if here >= expected => {
-                self.belief = Belief::Complete { since: at }
-            }
+            Belief::Short { .. } if satisfied => self.belief = Belief::Complete { since: at },
             Belief::Short { .. } => {}
         }
         self
@@ -266,6 +264,8 @@ mod tests {
         assert_eq!(study.belief, Belief::Arriving { decide_at: at(15) });
         let study = study.decide(at(15), 28, at(5)).unwrap();
         assert_eq!(study.belief, Belief::Short { since: at(15), expected: 30 });
+        let corrected = study.clone().sender_said(Evidence::SenderCount { expected: 28, at: at(16) }, 28);
+        assert_eq!(corrected.belief, Belief::Complete { since: at(16) }, "a sender may correct itself");
         let study =
             study.image_came(at(20), QUIET).image_came(at(21), QUIET).decide(at(31), 30, at(21)).unwrap();
         assert_eq!(study.belief, Belief::Complete { since: at(31) });

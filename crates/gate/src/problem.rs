@@ -28,7 +28,8 @@ pub struct Problem {
     code: &'static str,
     message: String,
     next_step: Option<String>,
-    extra: Map<String, Value>,
+    /// Boxed, since a `Problem` is the error of nearly every function here and most have none.
+    extra: Box<Map<String, Value>>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -74,7 +75,7 @@ impl Problem {
             code,
             message: message.into(),
             next_step: None,
-            extra: Map::new(),
+            extra: Box::default(),
             headers: Vec::new(),
         }
     }
@@ -179,7 +180,7 @@ impl IntoResponse for Problem {
         error.insert("code".into(), self.code.into());
         error.insert("message".into(), self.message.into());
         error.insert("next_step".into(), self.next_step.into());
-        error.extend(self.extra);
+        error.extend(*self.extra);
         let mut response = (self.status, Json(json!({ "error": error }))).into_response();
         response.headers_mut().extend(self.headers);
         response

@@ -11,7 +11,7 @@ use domain::{
     object::ObjectName,
     port::{Clock, Incoming, Storage, StorageError},
     study::StudyKey,
-    uid::{SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
+    uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
 };
 use imaging::{
     guard::{Guard, GuardLimits, GuardedHeader, Progress},
@@ -56,6 +56,8 @@ pub struct Announced {
 pub struct Received {
     /// Its study.
     pub study: StudyKey,
+    /// Its series.
+    pub series: SeriesInstanceUid,
     /// Its SOP class.
     pub sop_class: SopClassUid,
     /// Which one.
@@ -228,7 +230,7 @@ impl Receiving {
             instance: Instance {
                 centre: study.centre.clone(),
                 study: study.uid.clone(),
-                series: header.series_uid,
+                series: header.series_uid.clone(),
                 sop_instance: meta.1.clone(),
                 sop_class: meta.0.clone(),
                 transfer_syntax: self.announced.transfer_syntax,
@@ -254,7 +256,7 @@ impl Receiving {
             }
             ArrivalOutcome::Conflict => return Err(Refusal::Conflict),
         };
-        Ok(Received { study, sop_class: meta.0, sop_instance: meta.1, was_known })
+        Ok(Received { study, series: header.series_uid, sop_class: meta.0, sop_instance: meta.1, was_known })
     }
 
     /// Lets the guard look at the bytes, as long as it has not seen the whole header.

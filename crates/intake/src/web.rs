@@ -385,7 +385,8 @@ fn module(target: &Target, outcomes: &[Outcome]) -> Response {
             Ok(received) => {
                 let url = format!("{}/studies/{}", target.base, received.study.uid);
                 let mut item = reference(Some(&received.sop_class), Some(&received.sop_instance));
-                let instance = format!("{url}/instances/{}", received.sop_instance);
+                let instance =
+                    format!("{url}/series/{}/instances/{}", received.series, received.sop_instance);
                 item.insert("00081190".to_owned(), json!({"vr": "UR", "Value": [instance]}));
                 stored.push(Value::Object(item));
                 studies.insert(url);

@@ -23,6 +23,9 @@ pub fn collection() -> Option<PathBuf> {
     if folder.join("MANIFEST.tsv").is_file() {
         return Some(folder);
     }
-    eprintln!("SKIPPED: no sample collection (set TELERAD_SAMPLES to a folder with a MANIFEST.tsv)");
+    #[expect(clippy::print_stderr, reason = "what is skipped is said where people look")]
+    {
+        eprintln!("SKIPPED: no sample collection (set TELERAD_SAMPLES to a folder with a MANIFEST.tsv)");
+    }
     None
 }

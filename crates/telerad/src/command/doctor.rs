@@ -79,6 +79,13 @@ async fn look_at_addresses(settings: &Settings, findings: &mut Findings) {
     {
         match TcpListener::bind(address).await {
             Ok(_) => findings.well(what, &format!("{address} is free")),
+            Err(error)
+                if error.kind() == std::io::ErrorKind::AddrInUse
+                    && answers_dicom(settings, address).await =>
+            {
+                findings
+                    .well(what, &format!("{address} answers DICOM: telerad, or another server, runs there"));
+            }
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
                 findings.note(
                     what,

@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum OrderCommand {
     /// Add an order, or change the one with the same accession number.
-    Add(OrderAdd),
+    Add(Box<OrderAdd>),
     /// Take orders from a CSV file with a header row; `telerad order import --help` names the columns.
     Import {
         /// Whose.
@@ -82,6 +82,7 @@ async fn act(settings: &Settings, command: OrderCommand) -> Result<ExitCode, Box
     let catalog: Arc<dyn Catalog> = wiring::open_catalog(settings).await?;
     match command {
         OrderCommand::Add(add) => {
+            let add = *add;
             let centre = known_centre(catalog.as_ref(), &add.centre).await?;
             let physician = add.physician.map(|name| NewPhysician {
                 name,

@@ -146,7 +146,7 @@ impl Send {
         let target = match self.target() {
             Ok(target) => target,
             Err(failure) => {
-                say(&failure.to_string());
+                say(failure.to_string());
                 return ExitCode::from(2);
             }
         };
@@ -223,7 +223,7 @@ fn summary(
     skipped: &[(PathBuf, String)],
     failure: Option<&Failure>,
 ) -> ExitCode {
-    say(&format!(
+    say(format!(
         "{} of {found} images stored ({studies} {}, {:.1} MB), {} refused, {} other files left out.",
         progress.stored,
         if studies == 1 { "study" } else { "studies" },
@@ -235,7 +235,7 @@ fn summary(
     list("Left out", skipped);
     if let Some(failure) = failure {
         let unsure = found - progress.stored - progress.refused.len();
-        say(&format!(
+        say(format!(
             "Sending broke off: {failure}. {unsure} images have no answer; run the command again, nothing is stored twice."
         ));
         return ExitCode::from(BROKE_OFF);
@@ -245,10 +245,10 @@ fn summary(
 
 fn list(title: &str, files: &[(PathBuf, String)]) {
     for (path, reason) in files.iter().take(LINES_MAX) {
-        say(&format!("{title}: {} ({reason})", show(path)));
+        say(format!("{title}: {} ({reason})", show(path)));
     }
     if files.len() > LINES_MAX {
-        say(&format!("{title}: {} more", files.len() - LINES_MAX));
+        say(format!("{title}: {} more", files.len() - LINES_MAX));
     }
 }
 

@@ -1,5 +1,7 @@
 //! The executable, as its users meet it: other people's clients, a browser, real services, and kill -9.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that goes wrong says where")]
+
 mod clients;
 mod commands;
 mod journey;

@@ -26,9 +26,16 @@ export const worklist = (): Promise<Worklist> => fetched<Worklist>(worklistPath(
 
 export const study = (path: string): Promise<Study> => fetched<Study>(path);
 
+interface ClaimAnswer {
+  claim: Claim | null;
+}
+
 export async function changeClaim(path: string, action: "take" | "release" | "take_over"): Promise<Claim | null> {
-  const { claim } = await fetched<{ claim: Claim | null }>(`${path}/claim`, { method: "POST", body: { action } });
-  return claim;
+  return (await fetched<ClaimAnswer>(`${path}/claim`, { method: "POST", body: { action } })).claim;
+}
+
+export async function renewClaim(path: string): Promise<void> {
+  await ask<ClaimAnswer>(`${path}/claim`, { method: "POST", body: { action: "take" }, background: true });
 }
 
 export const saveReport = (

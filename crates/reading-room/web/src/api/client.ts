@@ -46,6 +46,8 @@ export interface Ask {
   signal?: AbortSignal;
   /** Signing in answers 401 itself: that ends no session. */
   signingIn?: boolean;
+  /** No person caused it, so it does not keep their session alive. */
+  background?: boolean;
 }
 
 export interface Answer<T> {
@@ -56,11 +58,12 @@ export interface Answer<T> {
 
 export async function ask<T>(
   path: string,
-  { method = "GET", body, etag, signal, signingIn }: Ask = {},
+  { method = "GET", body, etag, signal, signingIn, background }: Ask = {},
 ): Promise<Answer<T>> {
   const headers: Record<string, string> = { accept: "application/json" };
   if (body !== undefined) headers["content-type"] = "application/json";
   if (etag) headers["if-none-match"] = etag;
+  if (background) headers["x-telerad-background"] = "1";
   const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
   const request: RequestInit = {
     method,

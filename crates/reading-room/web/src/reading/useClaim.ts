@@ -1,7 +1,7 @@
 /** Holding a study: taking, renewing and giving it back. */
 
 import { useCallback, useEffect, useRef, useState } from "react";
-import { changeClaim } from "../api/calls";
+import { changeClaim, renewClaim } from "../api/calls";
 import { asApiError, type ApiError } from "../api/client";
 import type { Entry } from "../api/types";
 import { leftHere } from "../app/router";
@@ -73,7 +73,7 @@ export function useClaim(path: string, entry: Entry, refresh: () => Promise<void
 
   useEffect(() => {
     if (!mine || !active) return;
-    const timer = setInterval(() => void changeClaim(path, "take").catch(() => refresh()), RENEW_PAUSE_MS);
+    const timer = setInterval(() => void renewClaim(path).catch(() => refresh()), RENEW_PAUSE_MS);
     return () => clearInterval(timer);
   }, [mine, active, path, refresh]);
 
