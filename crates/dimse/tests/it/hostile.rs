@@ -502,7 +502,11 @@ proptest! {
     }
 
     #[test]
-    fn damaged_conversations(changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6), cut: proptest::sample::Index, piece in 1..300_usize) {
+    fn damaged_conversations(
+        changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6),
+        cut: proptest::sample::Index,
+        piece in 1..300_usize,
+    ) {
         let mut bytes = conversation();
         for (at, byte) in changes {
             let at = at.index(bytes.len());

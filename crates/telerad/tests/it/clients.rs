@@ -5,10 +5,10 @@ use std::{
     fmt::Write as _,
     io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
 };
 
-use crate::server::{Site, curl, data_set, named_by, read};
+use crate::server::{Site, curl, data_set, free_port, named_by, read};
 
 /// A sample, and the centre it is stored for: files that share a SOP Instance UID go to different centres.
 struct Sample {
@@ -86,19 +86,23 @@ fn site() -> (Site, crate::server::Process, Vec<String>) {
     (site, serving, tokens)
 }
 
-/// Reads every sample back over DICOMweb by curl and compares data sets.
+/// The data set of a sample as it is stored, read back over DICOMweb by curl.
+fn stored(site: &Site, tokens: &[String], sample: &Sample) -> Vec<u8> {
+    let Ids { study, series, instance } = &sample.ids;
+    let url = site.url(&format!("/dicomweb/studies/{study}/series/{series}/instances/{instance}"));
+    let token = format!("Authorization: Bearer {}", tokens[sample.centre]);
+    let file = curl(&["-H", &token, "-H", "Accept: application/dicom; transfer-syntax=*", &url]);
+    data_set(&file).to_vec()
+}
+
+/// Every sample is stored as its file has it.
 fn compare(site: &Site, tokens: &[String], samples: &[Sample]) {
-    let mut wrong = String::new();
-    for sample in samples {
-        let Ids { study, series, instance } = &sample.ids;
-        let url = site.url(&format!("/dicomweb/studies/{study}/series/{series}/instances/{instance}"));
-        let token = format!("Authorization: Bearer {}", tokens[sample.centre]);
-        let stored = curl(&["-H", &token, "-H", "Accept: application/dicom; transfer-syntax=*", &url]);
-        if data_set(&stored) != data_set(&read(&sample.path)) {
-            writeln!(wrong, "{}", sample.path.display()).unwrap();
-        }
-    }
-    assert!(wrong.is_empty(), "not byte-identical:\n{wrong}");
+    let wrong: Vec<_> = samples
+        .iter()
+        .filter(|sample| stored(site, tokens, sample) != data_set(&read(&sample.path)))
+        .map(|sample| sample.path.display().to_string())
+        .collect();
+    assert!(wrong.is_empty(), "not byte-identical: {wrong:#?}");
 }
 
 fn feed(program: &str, arguments: &[&str], lines: &str) {
@@ -144,22 +148,64 @@ fn dcmtk_echoes_and_stores() {
     for sample in &samples {
         by_centre.entry(sample.centre).or_default().push(sample);
     }
+    let mut sent = BTreeMap::new();
     for (centre, samples) in &by_centre {
-        let mut command = Command::new("dcmsend");
-        command.args([
-            "-aet",
-            &format!("AE{centre}"),
-            "-aec",
-            "TELERAD",
-            "--no-uid-checks",
-            "-dn",
-            "127.0.0.1",
-            &port,
-        ]);
-        let output = command.args(samples.iter().map(|sample| &sample.path)).output().unwrap();
+        let files: Vec<&PathBuf> = samples.iter().map(|sample| &sample.path).collect();
+        let output = dcmsend(&format!("AE{centre}"), &port, &files);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        for (instance, bytes) in taken_by_storescp(&site, &files) {
+            sent.insert((*centre, instance), bytes);
+        }
     }
-    compare(&site, &tokens, &samples);
+    // dcmsend reads a file and writes what it sends anew, so what was sent is what DCMTK's own server took, bit for bit.
+    assert!(sent.len() > 40, "{} objects", sent.len());
+    let is_taken = |sample: &&Sample| sent.contains_key(&(sample.centre, sample.ids.instance.clone()));
+    let wrong: Vec<_> = samples
+        .iter()
+        .filter(is_taken)
+        .filter(|sample| {
+            stored(&site, &tokens, sample) != sent[&(sample.centre, sample.ids.instance.clone())]
+        })
+        .map(|sample| sample.path.display().to_string())
+        .collect();
+    assert!(wrong.is_empty(), "not what was sent: {wrong:#?}");
+}
+
+fn dcmsend(calling: &str, port: &str, files: &[&PathBuf]) -> Output {
+    let mut command = Command::new("dcmsend");
+    command.args([
+        "-aet",
+        calling,
+        "-aec",
+        "TELERAD",
+        "--no-uid-checks",
+        "--no-halt",
+        "-dn",
+        "127.0.0.1",
+        port,
+    ]);
+    command.args(files).output().unwrap()
+}
+
+/// What dcmsend sends of these files: their data sets, as DCMTK's own server stores them bit for bit, by SOP Instance UID.
+fn taken_by_storescp(site: &Site, files: &[&PathBuf]) -> Vec<(String, Vec<u8>)> {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let mut server = Command::new("storescp")
+        .args(["+B", "+xa", "-od", folder.path().to_str().unwrap(), &port.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    site.until("storescp answers", || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(())
+    });
+    // It refuses some encodings that we take; what it took is what counts.
+    dcmsend("STORESCU", &port.to_string(), files);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let taken = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    taken.filter_map(|path| Some((ids(&path)?.0.instance, data_set(&read(&path)).to_vec()))).collect()
 }
 
 #[test]
