@@ -14,7 +14,8 @@ menu:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: need-cargo web viewer ## build what is missing and run telerad with a demo centre; Ctrl-C stops it
-	cargo run -p telerad -- demo
+	cargo build --workspace --bin telerad
+	@$(TARGET)/debug/telerad demo
 
 test: need-cargo web ## install and start what the tests need, run all tests, stop it
 	cargo build --workspace --bin with-services
@@ -34,7 +35,8 @@ lint: need-cargo web ## formatting, clippy without a warning, and the rules of c
 	cargo test -p tidy
 
 doctor: need-cargo ## ask telerad whether its settings and services work
-	cargo run -p telerad -- doctor
+	cargo build --workspace --bin telerad
+	@$(TARGET)/debug/telerad doctor
 
 clean-data: ## remove ./data, all studies and reports of `make run` included
 	rm -rf data

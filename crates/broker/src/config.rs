@@ -1,7 +1,8 @@
 //! The settings of the broker.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
+pub use domain::secret::Secret;
 use serde::Deserialize;
 
 /// Which broker, chosen by the key `kind`.
@@ -71,31 +72,6 @@ const fn retry_pause_default() -> u32 {
 /// An amount of milliseconds from the settings; nought would spin.
 pub(crate) fn milliseconds(setting: u32) -> Duration {
     Duration::from_millis(u64::from(setting.max(1)))
-}
-
-/// Text that must not be seen in logs: `Debug` hides it.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps text.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, for whoever must present it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! Everything that must happen later or elsewhere is an [`event`] in the outbox, written with the state it follows from.
 //!
 //! Types here are not serializable, but for [`event`] and [`report::ReportContent`], which are published languages:
-//! events travel between processes, and the text of a report is what a signature binds.
+//! events travel between processes, and the text of a report is what a signature binds. A [`secret`] is read from settings.
 
 pub mod audit;
 pub mod centre;
@@ -21,6 +21,7 @@ pub mod person;
 pub mod port;
 pub mod reading;
 pub mod report;
+pub mod secret;
 pub mod study;
 pub mod task;
 pub mod text;

@@ -1,8 +1,9 @@
 //! Settings of the notifier, and what they mean once checked.
 
-use std::{fmt, io, net::IpAddr, path::PathBuf, time::Duration};
+use std::{io, net::IpAddr, path::PathBuf, time::Duration};
 
 use axum::http::{Uri, uri::Authority};
+pub use domain::secret::Secret;
 use lettre::{Address, address::AddressError, message::Mailbox};
 use serde::Deserialize;
 
@@ -56,11 +57,6 @@ pub enum TlsMode {
     /// No protection; only for a server on loopback.
     PlainForLoopbackOnly,
 }
-
-/// Text that must not be seen in logs: `Debug` hides it.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
 
 /// Settings that were checked.
 #[derive(Debug, Clone)]
@@ -118,26 +114,6 @@ impl Default for Config {
             smtp: None,
             pdf_seconds_max: 60,
         }
-    }
-}
-
-impl Secret {
-    /// Wraps text.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, for whoever must present it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
     }
 }
 

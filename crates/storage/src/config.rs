@@ -1,6 +1,8 @@
 //! The settings of the object store.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
+
+pub use domain::secret::Secret;
 
 use domain::port::Storage;
 use serde::Deserialize;
@@ -26,31 +28,6 @@ pub enum StorageConfig {
 pub struct FileConfig {
     /// The folder; made when it is not there.
     pub dir: PathBuf,
-}
-
-/// Text that must not be seen in logs: `Debug` hides it.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps text.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, for whoever must present it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
 }
 
 /// Why a store could not be opened.

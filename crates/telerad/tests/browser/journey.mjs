@@ -65,11 +65,11 @@ try {
   assert.match(asked, /No intracranial haemorrhage/);
   assert.match(asked, /Signing as Dr Ada Moreau/, 'the signer sees whose signature it is');
   assert.match(asked, /empty lines left out/);
+  await shot('signing');
   await page.getByLabel('Your password').fill('not the password at all');
   await page.getByTestId('confirm-sign').click();
   await page.locator('[data-testid=problem][data-code=wrong_password]').waitFor();
   await page.getByLabel('Your password').fill(PASSWORD);
-  await shot('signing');
   await page.getByTestId('confirm-sign').click();
   await page.getByTestId('signed-banner').waitFor();
   await page.locator('[data-testid=study-deliveries] [data-transport=accepted]').first().waitFor({ timeout: 60_000 });

@@ -138,3 +138,50 @@ fn every_role_in_its_own_process_over_real_services() {
     assert_eq!(browser.get(&study_path(""))["deliveries"][0]["acknowledged"]["by"], "Dr Jane Doe");
     assert!(site.run(&["verify"]).contains(" 0 are wrong"));
 }
+
+/// Roles die by kill -9 while the study goes through them, and come back; the journey ends once.
+#[test]
+fn roles_that_die_come_back_and_the_journey_ends_once() {
+    let Some(site) = site() else { return };
+    let notifier_at = format!("127.0.0.1:{}", free_port());
+    let site = site.with("MAIL__PUBLIC_URL", format!("http://{notifier_at}"));
+    let notifier = || {
+        let port = notifier_at.rsplit(':').next().unwrap().parse().unwrap();
+        site.start(&["serve", "--roles", "notifier", "--http", &notifier_at], port)
+    };
+    prepare(&site);
+    let _room = site.start(&["serve", "--roles", "reading-room"], site.http);
+    let (relay, _) = role(&site, "relay");
+    let (reporter, _) = role(&site, "reporter");
+    let (intake, address) = role(&site, "intake");
+    let token = site.token("north-clinic", "centre");
+    let to = format!("{address}/dicomweb");
+    site.run(&["send", "--to", &to, "--token", &token, head_ct().to_str().unwrap()]);
+    intake.kill();
+    relay.kill();
+    reporter.kill();
+    let (relay, _) = role(&site, "relay");
+    let (reporter, _) = role(&site, "reporter");
+    reporter.kill();
+    let (_reporter, _) = role(&site, "reporter");
+    let browser = site.reader();
+    drafted(&site, &browser);
+
+    read_and_sign(&browser, "No intracranial haemorrhage.");
+    relay.kill();
+    let dying = notifier();
+    let (_relay, _) = role(&site, "relay");
+    dying.kill();
+    let _notifier = notifier();
+    delivered(&site, &browser);
+    site.until("the PDF is made", || {
+        (browser.send("GET", &study_path("/versions/1/report.pdf"), None).0 == 200).then_some(())
+    });
+    let mails = browser.get("/api/v1/mailbox");
+    assert_eq!(mails["mails"].as_array().unwrap().len(), 1, "one mail per version and recipient");
+    let trail = browser.get(&study_path("/trail"));
+    let drafts =
+        trail["events"].as_array().unwrap().iter().filter(|event| event["action"] == "drafted").count();
+    assert_eq!(drafts, 1, "one draft per image set");
+    assert!(site.run(&["verify"]).contains(" 0 are wrong"));
+}
