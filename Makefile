@@ -1,7 +1,7 @@
 # telerad. `make` alone prints this menu. CARGO_TARGET_DIR is honoured.
 
 .DEFAULT_GOAL := menu
-.PHONY: menu run test bench web viewer lint doctor clean-data need-cargo need-node
+.PHONY: menu run test bench web viewer lint doctor clean-data need-cargo need-native need-node
 .DELETE_ON_ERROR:
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -49,9 +49,16 @@ $(WEB_MODULES): $(WEB)/package-lock.json | need-node
 	cd $(WEB) && npm ci --no-audit --no-fund
 	@touch $@
 
-need-cargo:
+need-cargo: need-native
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust $$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer with rustup" >&2; exit 2; }
 
 need-node:
 	@command -v node >/dev/null || { echo "node is missing: install Node.js 20.19 or newer" >&2; exit 2; }
 	@command -v npm >/dev/null || { echo "npm is missing: install npm, which comes with Node.js" >&2; exit 2; }
+
+# One codec is C++ and builds itself with cmake, before any program of ours could install it.
+need-native:
+	@command -v cmake >/dev/null && command -v c++ >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends cmake g++ >/dev/null; \
+		else echo "cmake or a C++ compiler is missing, run: sudo apt-get install cmake g++" >&2; exit 2; fi; }
