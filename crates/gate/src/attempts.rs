@@ -115,8 +115,9 @@ fn keys(login: &str, address: Option<IpAddr>) -> [Option<(Key, u32)>; 2] {
     ]
 }
 
-/// One subscriber has a whole /64 of IPv6.
-fn network(address: IpAddr) -> IpAddr {
+/// The address that stands for a subscriber where attempts are counted: one subscriber has a whole /64 of IPv6.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

@@ -16,6 +16,7 @@ mod session;
 
 pub use attempts::{
     ATTEMPT_KEYS_MAX, ATTEMPT_WINDOW, ATTEMPTS_PER_ADDRESS_MAX, ATTEMPTS_PER_LOGIN_MAX, Attempts, TooMany,
+    network,
 };
 pub use caller::{Caller, Program, Reader, SignedInPerson};
 pub use check::{

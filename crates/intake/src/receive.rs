@@ -121,9 +121,8 @@ impl Intake {
 
     /// Opens a place for an object. The data set follows by [`Receiving::write`].
     ///
-    /// When the sender did not say which object it is outside of the data set (a STOW-RS part without file meta),
-    /// the place in storage is opened
-    /// once the header was read.
+    /// When the sender did not say which object it is outside of the data set (as STOW-RS does not), the place in storage
+    /// is opened once the header was read.
     #[must_use]
     pub fn receive(&self, announced: Announced) -> Receiving {
         Receiving {
@@ -141,9 +140,15 @@ impl Intake {
 /// Where the guard stands.
 enum Watch {
     Reading(Box<Guard>),
-    Passed(GuardedHeader),
+    Passed(Box<Passed>),
     /// It refused, and the object with it.
     Refused,
+}
+
+/// A header that was let in, and read once.
+struct Passed {
+    guarded: GuardedHeader,
+    header: Header,
 }
 
 /// The file in storage.
@@ -193,11 +198,12 @@ impl Receiving {
     /// Which object it is, as far as its header was read: SOP class and instance, for naming it in a refusal.
     #[must_use]
     pub fn names(&self) -> (Option<SopClassUid>, Option<SopInstanceUid>) {
-        let header = match &self.guard {
-            Watch::Passed(guarded) => read(guarded).ok(),
-            Watch::Reading(_) | Watch::Refused => None,
-        };
-        header.map(|header| (header.sop_class, header.sop_instance)).unzip()
+        match &self.guard {
+            Watch::Passed(passed) => {
+                (Some(passed.header.sop_class.clone()), Some(passed.header.sop_instance.clone()))
+            }
+            Watch::Reading(_) | Watch::Refused => (None, None),
+        }
     }
 
     /// The data set is complete: makes the object durable and known.
@@ -209,8 +215,9 @@ impl Receiving {
         if self.file.is_none() {
             self.open().await?;
         }
-        let Watch::Passed(guarded) = &self.guard else { unreachable!("the guard was finished above") };
-        let header = read(guarded)?;
+        let passed = std::mem::replace(&mut self.guard, Watch::Refused);
+        let Watch::Passed(passed) = passed else { unreachable!("the guard was finished above") };
+        let Passed { guarded, header } = *passed;
         let meta = self.agreed_meta(&header)?;
         let Some(file) = self.file.take() else { unreachable!("the file was opened above") };
 
@@ -268,13 +275,17 @@ impl Receiving {
         }
     }
 
-    /// Takes the header from the guard, if it has not been taken yet.
+    /// Takes the header from the guard and reads it, if that has not been done yet.
     fn pass(&mut self) -> Result<(), Refusal> {
         self.guard = match std::mem::replace(&mut self.guard, Watch::Refused) {
             Watch::Reading(guard) => {
-                Watch::Passed(guard.finish().map_err(|refusal| Refusal::NotUnderstood(refusal.to_string()))?)
+                let guarded =
+                    guard.finish().map_err(|refusal| Refusal::NotUnderstood(refusal.to_string()))?;
+                let header =
+                    Header::read(&guarded).map_err(|error| Refusal::NotUnderstood(error.to_string()))?;
+                Watch::Passed(Box::new(Passed { guarded, header }))
             }
-            Watch::Passed(header) => Watch::Passed(header),
+            Watch::Passed(passed) => Watch::Passed(passed),
             Watch::Refused => return Err(Refusal::NotUnderstood("it was refused before".to_owned())),
         };
         Ok(())
@@ -284,10 +295,7 @@ impl Receiving {
     async fn open(&mut self) -> Result<(), Refusal> {
         let (class, instance) = match (&self.announced.sop_class, &self.announced.sop_instance, &self.guard) {
             (Some(class), Some(instance), _) => (class.clone(), instance.clone()),
-            (_, _, Watch::Passed(header)) => {
-                let header = read(header)?;
-                self.agreed_meta(&header)?
-            }
+            (_, _, Watch::Passed(passed)) => self.agreed_meta(&passed.header)?,
             (_, _, Watch::Reading(_) | Watch::Refused) => return Ok(()),
         };
         let meta = FileMeta {
@@ -322,8 +330,4 @@ impl Receiving {
         }
         Ok((header.sop_class.clone(), header.sop_instance.clone()))
     }
-}
-
-fn read(guarded: &GuardedHeader) -> Result<Header, Refusal> {
-    Header::read(guarded).map_err(|error| Refusal::NotUnderstood(error.to_string()))
 }

@@ -4,6 +4,7 @@ use std::{collections::HashMap, net::IpAddr};
 
 use axum::http::{HeaderMap, header, uri::Authority};
 use domain::{Duration, Timestamp};
+use gate::network;
 
 /// Unknown links from one network within [`WINDOW`] before its links rest. Secrets are out of reach of guessing, so this bounds work,
 /// not luck, and is far beyond what people in a hospital behind one address mistype.
@@ -64,17 +65,6 @@ pub(super) fn is_foreign(headers: &HeaderMap, own: &Authority) -> bool {
 
 fn is_current(since: Timestamp, now: Timestamp) -> bool {
     since <= now && now < since + WINDOW
-}
-
-/// One subscriber has a whole /64 of IPv6.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6([a, b, c, d, 0, 0, 0, 0].into())
-        }
-    }
 }
 
 #[cfg(test)]
