@@ -20,7 +20,7 @@ pub(crate) async fn content(
     let expected = range.as_ref().map_or(instance.bytes, |range| range.end - range.start);
     let reader = storage.read(&instance.object, range).await?;
     if reader.object_bytes != instance.bytes {
-        return Err(StorageError::Corrupt(instance.object.clone()));
+        return Err(StorageError::Corrupt(instance.object.key.clone()));
     }
     Ok(pieces(reader, expected))
 }
@@ -35,11 +35,11 @@ pub(crate) async fn bytes(
     let expected = range.end - range.start;
     let reader = storage.read(&instance.object, Some(range)).await?;
     if reader.object_bytes != instance.bytes {
-        return Err(StorageError::Corrupt(instance.object.clone()));
+        return Err(StorageError::Corrupt(instance.object.key.clone()));
     }
     let all = reader.collect(bytes_max).await?;
     if all.len() as u64 != expected {
-        return Err(StorageError::Corrupt(instance.object.clone()));
+        return Err(StorageError::Corrupt(instance.object.key.clone()));
     }
     Ok(all.into())
 }

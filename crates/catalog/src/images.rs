@@ -32,15 +32,14 @@ use crate::{
 
 /// The digest of a study's images, with what its row says.
 pub(crate) async fn image_set_of(connection: &mut AnyConnection, study: &Study) -> Result<ImageSet, Problem> {
-    let rows =
-        Sql::new("SELECT sop_instance, data_set_sha256 FROM instance WHERE centre = $1 AND study = $2")
-            .bind(&study.key.centre)
-            .bind(&study.key.uid)
-            .all(connection)
-            .await?;
+    let rows = Sql::new("SELECT sop_instance, file_sha256 FROM instance WHERE centre = $1 AND study = $2")
+        .bind(&study.key.centre)
+        .bind(&study.key.uid)
+        .all(connection)
+        .await?;
     let read = |row: &AnyRow| {
         let uid = row.parsed("sop_instance", |text| SopInstanceUid::parse(text).ok())?;
-        Ok((uid, row.digest("data_set_sha256")?))
+        Ok((uid, row.digest("file_sha256")?))
     };
     let images = rows.iter().map(read).collect::<Result<Vec<_>, Problem>>()?;
     let count = u32::try_from(images.len()).unwrap_or(u32::MAX);
@@ -176,7 +175,7 @@ async fn conflicts(connection: &mut AnyConnection, study: &StudyKey) -> Result<V
         let arrival = row.json::<WireInstance>("arrival")?.read();
         Ok(Conflict {
             arrival: arrival.ok_or(Problem::Unreadable { column: "arrival" })?,
-            current_data_set_sha256: row.digest("current_data_set_sha256")?,
+            current_sha256: row.digest("current_data_set_sha256")?,
             current_study: row.study_uid("current_study")?,
         })
     };

@@ -4,7 +4,7 @@ use crate::{
     Timestamp,
     digest::Sha256Digest,
     id::CentreId,
-    object::ObjectKey,
+    object::ObjectRef,
     text::{AccessionNumber, AeTitle, PatientId, PersonName},
     uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
 };
@@ -92,13 +92,12 @@ pub struct Instance {
     /// How the data set is encoded, as received.
     pub transfer_syntax: TransferSyntaxUid,
     /// Where the bytes rest.
-    pub object: ObjectKey,
+    pub object: ObjectRef,
     /// Size of the stored Part 10 file in bytes.
     pub bytes: u64,
-    /// Digest of the stored Part 10 file.
+    /// Digest of the stored Part 10 file. We make the file meta, and always alike, so the same data set in the same transfer syntax has the
+    /// same digest whatever way it came.
     pub file_sha256: Sha256Digest,
-    /// Digest of the data set as received, without file meta: the same object over any path has the same one.
-    pub data_set_sha256: Sha256Digest,
     /// What lists and geometry need.
     pub attributes: InstanceAttributes,
     /// When it was made durable.
@@ -137,7 +136,7 @@ pub enum ArrivalOutcome {
     /// The same bytes were already known; nothing changed, and the object that was just written is not needed.
     AlreadyStored {
         /// Where the bytes that count rest.
-        object: ObjectKey,
+        object: ObjectRef,
     },
     /// The same SOP Instance UID is known with other bytes (or in another study). Both are kept, the first one stays current, and
     /// the conflict is on a list that people see.
@@ -149,8 +148,8 @@ pub enum ArrivalOutcome {
 pub struct Conflict {
     /// The content that came second and is not current.
     pub arrival: Instance,
-    /// Digest of the data set that is current.
-    pub current_data_set_sha256: Sha256Digest,
+    /// Digest of the file that is current.
+    pub current_sha256: Sha256Digest,
     /// The study that the current content belongs to.
     pub current_study: StudyInstanceUid,
 }

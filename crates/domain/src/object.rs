@@ -123,6 +123,67 @@ impl ObjectKey {
     }
 }
 
+/// Where an object rests, in the words of the store that keeps it; one to [`PLACE_CHARS_MAX`] of `[0-9a-z:]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place(String);
+
+/// Longest [`Place`] in characters.
+pub const PLACE_CHARS_MAX: usize = 64;
+
+impl Place {
+    /// Reads a place; `None` when it is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let good = |c: u8| c.is_ascii_digit() || c.is_ascii_lowercase() || c == b':';
+        let fits = (1..=PLACE_CHARS_MAX).contains(&text.len()) && text.bytes().all(good);
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    /// The place as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a store needs to find an object again: its key and, where the key alone does not say it, its place. As text `KEY` or
+/// `KEY@PLACE`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectRef {
+    /// What it is.
+    pub key: ObjectKey,
+    /// Where it rests, for a store that keeps objects elsewhere than under their key.
+    pub place: Option<Place>,
+}
+
+impl ObjectRef {
+    /// Reads a reference; `None` when it names nothing that this product stores.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once('@') {
+            Some((key, place)) => {
+                Some(Self { key: ObjectKey::parse(key)?, place: Some(Place::parse(place)?) })
+            }
+            None => ObjectKey::parse(text).map(Self::from),
+        }
+    }
+}
+
+impl From<ObjectKey> for ObjectRef {
+    fn from(key: ObjectKey) -> Self {
+        Self { key, place: None }
+    }
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Some(place) => write!(f, "{}@{}", self.key, place.as_str()),
+            None => write!(f, "{}", self.key),
+        }
+    }
+}
+
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -132,6 +193,11 @@ impl fmt::Display for ObjectKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn pdf_key() -> ObjectKey {
+        let (centre, study) = (CentreId::parse("c1").unwrap(), StudyInstanceUid::parse("1.2").unwrap());
+        ObjectName::ReportPdf { centre, study, version: 2, sha256: Sha256Digest::of(b"x") }.key()
+    }
 
     #[test]
     fn keys_read_back_and_refuse_paths() {
@@ -151,6 +217,14 @@ mod tests {
         for name in [name, pdf] {
             let key = name.key();
             assert_eq!(ObjectKey::parse(key.as_str()).unwrap().name(), Some(name));
+        }
+        let key = pdf_key();
+        for text in [key.to_string(), format!("{key}@018f:4096")] {
+            let read = ObjectRef::parse(&text).unwrap();
+            assert_eq!((read.to_string(), &read.key), (text, &key));
+        }
+        for bad in ["@1", "@", "@../x", "@1@2", "@A"] {
+            assert_eq!(ObjectRef::parse(&format!("{key}{bad}")).is_some(), bad == "@1", "{bad}");
         }
         for bad in ["", "c1", "../1.2/1.2/1.2/x.dcm", "c1/1.2/../1.2/00.dcm", "/etc/passwd"] {
             assert_eq!(ObjectKey::parse(bad), None, "{bad}");

@@ -9,7 +9,7 @@ use domain::{
     id::CentreId,
     image::{Arrival, ArrivalOutcome, Instance, InstanceAttributes, Source},
     object::ObjectName,
-    port::{Clock, Incoming, Storage, StorageError},
+    port::{Clock, Incoming, Storage, StorageError, storage::Found},
     study::StudyKey,
     uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
 };
@@ -131,7 +131,6 @@ impl Intake {
             announced,
             file: None,
             held: Vec::new(),
-            data_set: Sha256::new(),
             data_set_bytes: 0,
         }
     }
@@ -166,7 +165,6 @@ pub struct Receiving {
     file: Option<File>,
     /// The beginning of the data set while it is not known yet which object it is; bounded by the guard's header limit.
     held: Vec<Bytes>,
-    data_set: Sha256,
     data_set_bytes: u64,
 }
 
@@ -181,7 +179,6 @@ impl Receiving {
             return Err(Refusal::TooLarge(self.intake.object_bytes_max));
         }
         self.watch(&bytes)?;
-        self.data_set.update(&bytes);
         if self.file.is_none() {
             self.open().await?;
         }
@@ -229,7 +226,7 @@ impl Receiving {
             instance: meta.1.clone(),
             sha256: Sha256Digest::from_bytes(file.digest.finalize().into()),
         };
-        file.incoming.finish(&name.key(), name.sha256()).await?;
+        let object = file.incoming.finish(&name.key(), name.sha256()).await?;
 
         let file_bytes = file.prefix_bytes + self.data_set_bytes;
         let header_bytes = guarded.stored_bytes(file.prefix_bytes, file_bytes);
@@ -241,10 +238,9 @@ impl Receiving {
                 sop_instance: meta.1.clone(),
                 sop_class: meta.0.clone(),
                 transfer_syntax: self.announced.transfer_syntax,
-                object: name.key(),
+                object: object.clone(),
                 bytes: file_bytes,
                 file_sha256: name.sha256(),
-                data_set_sha256: Sha256Digest::from_bytes(self.data_set.finalize().into()),
                 attributes: InstanceAttributes { header_bytes, ..header.instance },
                 received: self.intake.clock.now(),
             },
@@ -255,9 +251,9 @@ impl Receiving {
         let outcome = self.intake.ledger.record(arrival).await;
         let was_known = match outcome.map_err(|_| Refusal::Unavailable("the catalog is unavailable"))? {
             ArrivalOutcome::Stored => false,
-            ArrivalOutcome::AlreadyStored { object } => {
-                if object != name.key() {
-                    self.intake.storage.remove(&name.key()).await?;
+            ArrivalOutcome::AlreadyStored { object: current } => {
+                if current != object {
+                    self.intake.storage.remove(&object).await?;
                 }
                 true
             }
@@ -305,7 +301,7 @@ impl Receiving {
         };
         let prefix = meta.to_prefix().map_err(|error| Refusal::NotUnderstood(error.to_string()))?;
         let mut file = File {
-            incoming: self.intake.storage.receive().await?,
+            incoming: self.intake.storage.receive(Found::ByReference).await?,
             digest: Sha256::new(),
             prefix_bytes: prefix.len() as u64,
         };

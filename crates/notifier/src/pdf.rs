@@ -112,7 +112,7 @@ impl PdfMaker {
         let kept = catalog.put_pdf(study, number, &key).await?.ok_or(PdfError::NoVersion { number })?;
         if kept != key {
             tracing::info!(version = number, "another notifier had made the PDF");
-            storage.remove(&key).await.map_err(PdfError::Store)?;
+            storage.remove(&key.into()).await.map_err(PdfError::Store)?;
         }
         Ok(())
     }
@@ -144,7 +144,7 @@ impl PdfMaker {
 
 /// The PNG of a key image, checked against the digest in its key.
 pub(crate) async fn key_image(storage: &dyn Storage, image: &KeyImage) -> Result<Vec<u8>, PdfError> {
-    let reader = storage.read(&image.object, None).await.map_err(PdfError::ReadKeyImage)?;
+    let reader = storage.read(&image.object.clone().into(), None).await.map_err(PdfError::ReadKeyImage)?;
     let png = reader.collect(MAX_KEY_IMAGE_BYTES).await.map_err(PdfError::ReadKeyImage)?;
     if is_named_by_digest(&image.object, &png) { Ok(png) } else { Err(PdfError::KeyImageChanged) }
 }

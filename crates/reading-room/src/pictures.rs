@@ -50,7 +50,7 @@ pub(crate) async fn read_object(
     object: &ObjectKey,
     bytes_max: usize,
 ) -> Result<Vec<u8>, StorageError> {
-    let bytes = storage.read(object, None).await?.collect(bytes_max).await?;
+    let bytes = storage.read(&object.clone().into(), None).await?.collect(bytes_max).await?;
     let promised = object.name().map(|name: ObjectName| name.sha256());
     if promised != Some(Sha256Digest::of(&bytes)) {
         return Err(StorageError::Corrupt(object.clone()));

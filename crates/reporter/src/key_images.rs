@@ -249,7 +249,7 @@ async fn keep(
         sha256: Sha256Digest::of(&png),
     };
     let key = name.key();
-    if storage.size(&key).await? != Some(png.len() as u64) {
+    if storage.size(&key.clone().into()).await? != Some(png.len() as u64) {
         store_bytes(storage.as_ref(), &key, png).await?;
     }
     Ok(key)

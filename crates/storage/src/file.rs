@@ -1,21 +1,24 @@
-//! Objects as files below a folder.
+//! Objects below a folder: small ones many to a pack (`packs`), large ones and those that are found by their key as files of their own.
 //!
-//! An object is written to a nameless place first, flushed, moved to its name without overwriting, and the folders that hold the name
+//! A file is written to a nameless place first, flushed, moved to its name without overwriting, and the folders that hold the name
 //! are flushed: success means that a power cut does not take it back. Not here: checking contents (`telerad verify` does), and any
 //! knowledge of what is stored.
 //!
-//! How the bytes go: pieces are kept as they come, without copying, up to [`WRITE_BYTES`], and written by one gathering system
-//! call on a blocking thread while the next ones arrive. A CT slice therefore costs one hop to a blocking thread, which creates,
-//! writes, flushes and names the file; the asynchronous threads never wait for the disk.
+//! How the bytes go: a small object is copied once, into aligned memory that is used again and again, and written from there by one
+//! system call on a blocking thread. A large one is kept as it comes, without copying, up to [`WRITE_BYTES`], and written by one
+//! gathering call while the next bytes arrive. The asynchronous threads never wait for the disk.
 
+mod buffers;
 mod directories;
 mod incoming;
 mod listing;
+mod packs;
 
 use std::{
     fs::{self, File},
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, Write as _},
     ops::Range,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -24,22 +27,31 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{
-    object::ObjectKey,
+    object::{ObjectKey, ObjectRef},
     port::{
         Incoming, ObjectReader, Storage, StorageError,
-        storage::{PIECE_BYTES_MAX, Pieces},
+        storage::{Found, PIECE_BYTES_MAX, Pieces},
     },
 };
 use tokio::task::spawn_blocking;
 
-use self::{directories::Directories, incoming::FileIncoming};
+use self::{
+    buffers::Buffers,
+    directories::Directories,
+    incoming::FileIncoming,
+    packs::{Packs, Spot},
+};
 
-/// Bytes that an arriving object gathers before they are written. A CT slice (half a MB) fits, so that it needs one write; twice
-/// as much is held at most while one part is being written.
+/// Largest object in bytes that shares a file with others, unless the settings say otherwise.
+pub const PACKED_BYTES_MAX: usize = packs::OBJECT_BYTES_MAX;
+
+/// Bytes of a large object that are gathered before they are written; twice as much is held at most while one part is being written.
 const WRITE_BYTES: usize = 1024 * 1024;
 
 /// The folder, below the root, of objects that have no name yet. Its name can be no centre's id.
 const INCOMING: &str = ".incoming";
+
+const READING: &str = "reading an object";
 
 /// How old a nameless file must be before opening the store removes it: longer than any transfer stands still.
 const STALE_AFTER: Duration = Duration::from_secs(60 * 60);
@@ -57,6 +69,10 @@ struct Shared {
     root: PathBuf,
     incoming: PathBuf,
     directories: Directories,
+    buffers: Buffers,
+    packs: Packs,
+    /// Larger objects get a file of their own; 0 when all do.
+    packed_bytes_max: usize,
 }
 
 /// Why the folder cannot be used.
@@ -83,21 +99,29 @@ pub enum OpenFileError {
 }
 
 impl FileStorage {
-    /// Opens the store below a folder, makes the folder where it is missing, and removes nameless files that were
-    /// left behind longer than an
-    /// hour ago, by the clock of the filesystem.
+    /// Opens the store below a folder as [`Self::open_with`] does, with packs for all objects that packs take.
     ///
     /// # Errors
     /// When the folder cannot be made or written.
     pub async fn open(root: impl Into<PathBuf>) -> Result<Self, OpenFileError> {
+        Self::open_with(root, PACKED_BYTES_MAX).await
+    }
+
+    /// Opens the store below a folder, makes the folder where it is missing, removes nameless files that were left behind longer than an
+    /// hour ago, by the clock of the filesystem, and closes packs that no process writes any more. Objects of up to `packed_bytes_max`
+    /// bytes, but never more than [`PACKED_BYTES_MAX`], share files with others; 0 gives each a file.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or written.
+    pub async fn open_with(root: impl Into<PathBuf>, packed_bytes_max: usize) -> Result<Self, OpenFileError> {
         let root = root.into();
         let folder = root.clone();
-        blocking(move || Self::open_now(root))
+        blocking(move || Self::open_now(root, packed_bytes_max.min(PACKED_BYTES_MAX)))
             .await
             .unwrap_or_else(|source| Err(OpenFileError::Write { folder, source: io::Error::other(source) }))
     }
 
-    fn open_now(root: PathBuf) -> Result<Self, OpenFileError> {
+    fn open_now(root: PathBuf, packed_bytes_max: usize) -> Result<Self, OpenFileError> {
         let incoming = root.join(INCOMING);
         let create = |source| OpenFileError::Create { folder: incoming.clone(), source };
         let write = |source| OpenFileError::Write { folder: incoming.clone(), source };
@@ -112,7 +136,10 @@ impl FileStorage {
         sweep(&incoming).map_err(write)?;
         let directories = Directories::new(root.clone());
         let incoming = root.join(INCOMING);
-        Ok(Self { shared: Arc::new(Shared { root, incoming, directories }) })
+        let buffers = Buffers::default();
+        let packs = Packs::open(&root, buffers.clone()).map_err(write)?;
+        let shared = Shared { root, incoming, directories, buffers, packs, packed_bytes_max };
+        Ok(Self { shared: Arc::new(shared) })
     }
 }
 
@@ -136,29 +163,26 @@ fn sweep(incoming: &Path) -> io::Result<()> {
 
 #[async_trait]
 impl Storage for FileStorage {
-    async fn receive(&self) -> Result<Box<dyn Incoming>, StorageError> {
-        Ok(Box::new(FileIncoming::new(Arc::clone(&self.shared))))
+    async fn receive(&self, found: Found) -> Result<Box<dyn Incoming>, StorageError> {
+        Ok(Box::new(FileIncoming::new(Arc::clone(&self.shared), found)))
     }
 
-    async fn read(&self, key: &ObjectKey, range: Option<Range<u64>>) -> Result<ObjectReader, StorageError> {
+    async fn read(
+        &self,
+        object: &ObjectRef,
+        range: Option<Range<u64>>,
+    ) -> Result<ObjectReader, StorageError> {
         const OPERATION: &str = "opening an object";
-        let (path, key) = (self.shared.path(key), key.clone());
+        let (shared, object) = (Arc::clone(&self.shared), object.clone());
         blocking(move || {
-            let mut file = match File::open(path) {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    return Err(StorageError::NotFound(key));
-                }
-                Err(error) => return Err(storage_error(OPERATION, error)),
+            let opened = shared.open(&object).map_err(|error| storage_error(OPERATION, error))?;
+            let Some((file, first, object_bytes)) = opened else {
+                return Err(StorageError::NotFound(object.key));
             };
-            let object_bytes = file.metadata().map_err(|error| storage_error(OPERATION, error))?.len();
             let range = range.unwrap_or(0..object_bytes);
             let start = range.start.min(object_bytes);
             let left = range.end.min(object_bytes).saturating_sub(start);
-            if start > 0 && left > 0 {
-                file.seek(SeekFrom::Start(start)).map_err(|error| storage_error(OPERATION, error))?;
-            }
-            let mut pieces = FilePieces { file: Some(file), left, ahead: None };
+            let mut pieces = FilePieces { file, at: first + start, left, ahead: None };
             pieces.ahead = pieces.read_piece()?;
             Ok(ObjectReader { object_bytes, pieces: Box::new(pieces) })
         })
@@ -166,39 +190,32 @@ impl Storage for FileStorage {
         .map_err(|error| away(OPERATION, error))?
     }
 
-    async fn size(&self, key: &ObjectKey) -> Result<Option<u64>, StorageError> {
+    async fn size(&self, object: &ObjectRef) -> Result<Option<u64>, StorageError> {
         const OPERATION: &str = "asking for an object's size";
-        let path = self.shared.path(key);
-        blocking(move || match fs::metadata(path) {
-            Ok(data) => Ok(Some(data.len())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(storage_error(OPERATION, error)),
-        })
-        .await
-        .map_err(|error| away(OPERATION, error))?
+        let (shared, object) = (Arc::clone(&self.shared), object.clone());
+        blocking(move || shared.open(&object).map(|opened| opened.map(|(_, _, bytes)| bytes)))
+            .await
+            .map_err(|error| away(OPERATION, error))?
+            .map_err(|error| storage_error(OPERATION, error))
     }
 
-    async fn remove(&self, key: &ObjectKey) -> Result<(), StorageError> {
+    async fn remove(&self, object: &ObjectRef) -> Result<(), StorageError> {
         const OPERATION: &str = "removing an object";
-        let path = self.shared.path(key);
-        blocking(move || {
-            match fs::remove_file(&path) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                Err(error) => return Err(storage_error(OPERATION, error)),
-            }
-            // An instance's own folder goes with its last object; one that still holds something stays, which is no error.
-            let _ = path.parent().map(fs::remove_dir);
-            Ok(())
+        let (shared, object) = (Arc::clone(&self.shared), object.clone());
+        blocking(move || match Spot::of(&object) {
+            Some(spot) => shared.packs.remove(spot?, &object.key),
+            None => shared.remove_file(&object.key),
         })
         .await
         .map_err(|error| away(OPERATION, error))?
+        .map_err(|error| storage_error(OPERATION, error))
     }
 
-    async fn list(&self, after: Option<&ObjectKey>, limit: usize) -> Result<Vec<ObjectKey>, StorageError> {
+    /// Packs first, in the order in which they were begun; then files, by their names.
+    async fn list(&self, after: Option<&ObjectRef>, limit: usize) -> Result<Vec<ObjectRef>, StorageError> {
         const OPERATION: &str = "listing objects";
         let (shared, after) = (Arc::clone(&self.shared), after.cloned());
-        blocking(move || listing::keys(&shared.root, after.as_ref(), limit))
+        blocking(move || shared.list(after.as_ref(), limit))
             .await
             .map_err(|error| away(OPERATION, error))?
             .map_err(|error| storage_error(OPERATION, error))
@@ -224,12 +241,50 @@ impl Shared {
     fn path(&self, key: &ObjectKey) -> PathBuf {
         self.root.join(key.as_str())
     }
+
+    /// The file that has an object, where its first byte stands there, and how many it has.
+    fn open(&self, object: &ObjectRef) -> io::Result<Option<(Arc<File>, u64, u64)>> {
+        if let Some(spot) = Spot::of(object) {
+            return self.packs.object(spot?, &object.key);
+        }
+        match File::open(self.path(&object.key)) {
+            Ok(file) => {
+                let bytes = file.metadata()?.len();
+                Ok(Some((Arc::new(file), 0, bytes)))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn remove_file(&self, key: &ObjectKey) -> io::Result<()> {
+        let path = self.path(key);
+        match fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        // An instance's own folder goes with its last object; one that still holds something stays, which is no error.
+        let _ = path.parent().map(fs::remove_dir);
+        Ok(())
+    }
+
+    fn list(&self, after: Option<&ObjectRef>, limit: usize) -> io::Result<Vec<ObjectRef>> {
+        let (mut found, file) = match after.map(|after| (after, Spot::of(after))) {
+            None => (self.packs.list(None, limit)?, None),
+            Some((_, Some(spot))) => (self.packs.list(Some(spot?), limit)?, None),
+            Some((after, None)) => (Vec::new(), Some(&after.key)),
+        };
+        let left = limit - found.len();
+        found.extend(listing::keys(&self.root, file, left)?.into_iter().map(ObjectRef::from));
+        Ok(found)
+    }
 }
 
-/// An open file, or the range of it that is left.
+/// The range of a file that is left to be read.
 struct FilePieces {
-    /// `None` only while a blocking thread has it, or after that thread failed.
-    file: Option<File>,
+    file: Arc<File>,
+    at: u64,
     left: u64,
     /// Read together with opening, which saves a hop.
     ahead: Option<Bytes>,
@@ -237,19 +292,13 @@ struct FilePieces {
 
 impl FilePieces {
     fn read_piece(&mut self) -> Result<Option<Bytes>, StorageError> {
-        const OPERATION: &str = "reading an object";
         if self.left == 0 {
             return Ok(None);
         }
-        let Some(file) = &mut self.file else {
-            return Err(away(OPERATION, io::Error::other("an earlier read failed")));
-        };
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(PIECE_BYTES_MAX);
-        let mut piece = Vec::with_capacity(wanted);
-        file.take(wanted as u64).read_to_end(&mut piece).map_err(|error| storage_error(OPERATION, error))?;
-        if piece.len() < wanted {
-            return Err(away(OPERATION, io::Error::from(io::ErrorKind::UnexpectedEof)));
-        }
+        let mut piece = vec![0; wanted];
+        self.file.read_exact_at(&mut piece, self.at).map_err(|error| storage_error(READING, error))?;
+        self.at += wanted as u64;
         self.left -= wanted as u64;
         Ok(Some(Bytes::from(piece)))
     }
@@ -264,13 +313,13 @@ impl Pieces for FilePieces {
         if self.left == 0 {
             return Ok(None);
         }
-        let mut rest = Self { file: self.file.take(), left: self.left, ahead: None };
+        let mut rest = Self { file: Arc::clone(&self.file), at: self.at, left: self.left, ahead: None };
         let (rest, piece) = blocking(move || {
             let piece = rest.read_piece();
             (rest, piece)
         })
         .await
-        .map_err(|error| away("reading an object", error))?;
+        .map_err(|error| away(READING, error))?;
         *self = rest;
         piece
     }
@@ -332,7 +381,7 @@ mod tests {
         let root = folder.path().join("new/objects");
         assert_eq!(fs::read(root.join(key(b"abc").as_str())).unwrap(), b"abc");
         assert_eq!(names(&root.join(INCOMING)), 0);
-        storage.remove(&key(b"abc")).await.unwrap();
+        storage.remove(&key(b"abc").into()).await.unwrap();
         assert!(!root.join("c1/1.2/1.2.3/1.2.3.4").exists(), "the instance's folder goes with its object");
         store_bytes(&storage, &key(b"abc"), Bytes::from_static(b"abc")).await.unwrap();
     }
@@ -371,7 +420,7 @@ mod tests {
         store_bytes(&storage, &key(b"abc"), Bytes::from_static(b"abc")).await.unwrap();
         fs::remove_dir_all(folder.path().join("c1")).unwrap();
         store_bytes(&storage, &key(b"abcd"), Bytes::from_static(b"abcd")).await.unwrap();
-        assert_eq!(storage.size(&key(b"abcd")).await.unwrap(), Some(4));
+        assert_eq!(storage.size(&key(b"abcd").into()).await.unwrap(), Some(4));
     }
 
     #[tokio::test]
@@ -380,7 +429,7 @@ mod tests {
         let storage = FileStorage::open(folder.path()).await.unwrap();
         let bytes = vec![7; 3 * PIECE_BYTES_MAX];
         store_bytes(&storage, &key(&bytes), bytes.clone().into()).await.unwrap();
-        let reader = storage.read(&key(&bytes), None).await.unwrap();
+        let reader = storage.read(&key(&bytes).into(), None).await.unwrap();
         File::options()
             .write(true)
             .open(folder.path().join(key(&bytes).as_str()))

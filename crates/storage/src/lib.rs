@@ -8,5 +8,5 @@ mod file;
 mod s3;
 
 pub use config::{FileConfig, OpenError, Secret, StorageConfig, open};
-pub use file::{FileStorage, OpenFileError};
+pub use file::{FileStorage, OpenFileError, PACKED_BYTES_MAX};
 pub use s3::{Checksums, ConnectError, OBJECT_BYTES_MAX, S3Config, S3Storage};

@@ -22,10 +22,10 @@ use aws_sdk_s3::{
 };
 use bytes::Bytes;
 use domain::{
-    object::ObjectKey,
+    object::{ObjectKey, ObjectRef},
     port::{
         Incoming, ObjectReader, Storage, StorageError,
-        storage::{PIECE_BYTES_MAX, Pieces},
+        storage::{Found, PIECE_BYTES_MAX, Pieces},
     },
 };
 use serde::Deserialize;
@@ -233,12 +233,17 @@ impl S3Storage {
 
 #[async_trait]
 impl Storage for S3Storage {
-    async fn receive(&self) -> Result<Box<dyn Incoming>, StorageError> {
+    async fn receive(&self, _: Found) -> Result<Box<dyn Incoming>, StorageError> {
         Ok(Box::new(S3Incoming::new(Arc::clone(&self.shared))))
     }
 
-    async fn read(&self, key: &ObjectKey, range: Option<Range<u64>>) -> Result<ObjectReader, StorageError> {
+    async fn read(
+        &self,
+        object: &ObjectRef,
+        range: Option<Range<u64>>,
+    ) -> Result<ObjectReader, StorageError> {
         const OPERATION: &str = "opening an object";
+        let key = &object.key;
         if range.as_ref().is_some_and(|range| range.is_empty() || range.start >= OBJECT_BYTES_MAX) {
             return self.shared.empty_range(key).await;
         }
@@ -275,12 +280,12 @@ impl Storage for S3Storage {
         Ok(ObjectReader { object_bytes, pieces: Box::new(pieces) })
     }
 
-    async fn size(&self, key: &ObjectKey) -> Result<Option<u64>, StorageError> {
-        self.shared.size(key, "asking for an object's size").await
+    async fn size(&self, object: &ObjectRef) -> Result<Option<u64>, StorageError> {
+        self.shared.size(&object.key, "asking for an object's size").await
     }
 
-    async fn remove(&self, key: &ObjectKey) -> Result<(), StorageError> {
-        let name = self.shared.name(key);
+    async fn remove(&self, object: &ObjectRef) -> Result<(), StorageError> {
+        let name = self.shared.name(&object.key);
         match self.shared.client.delete_object().bucket(&self.shared.bucket).key(name).send().await {
             Ok(_) => Ok(()),
             Err(error) if errors::code(&error) == Some("NoSuchKey") => Ok(()),
@@ -288,8 +293,10 @@ impl Storage for S3Storage {
         }
     }
 
-    async fn list(&self, after: Option<&ObjectKey>, limit: usize) -> Result<Vec<ObjectKey>, StorageError> {
-        self.shared.list(after, limit).await
+    /// In the order of their keys.
+    async fn list(&self, after: Option<&ObjectRef>, limit: usize) -> Result<Vec<ObjectRef>, StorageError> {
+        let keys = self.shared.list(after.map(|after| &after.key), limit).await?;
+        Ok(keys.into_iter().map(ObjectRef::from).collect())
     }
 
     async fn check(&self) -> Result<(), StorageError> {

@@ -190,7 +190,7 @@ impl Settings {
     /// Where objects are kept.
     #[must_use]
     pub fn storage(&self) -> StorageConfig {
-        let folder = || StorageConfig::Filesystem(FileConfig { dir: self.data_dir.join("objects") });
+        let folder = || StorageConfig::Filesystem(FileConfig::new(self.data_dir.join("objects")));
         self.storage.clone().unwrap_or_else(folder)
     }
 

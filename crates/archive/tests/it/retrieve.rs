@@ -106,7 +106,7 @@ async fn a_lost_object_is_said_before_the_answer_or_breaks_it_off() {
     let head = bench.store_head(&bench.north).await;
     let Who::Token(token) = bench.program(&bench.north).await else { panic!("no token") };
     let program = Who::Token(token.clone());
-    let file = |stored: &crate::support::Stored| bench.objects().join(stored.instance.object.as_str());
+    let file = |stored: &crate::support::Stored| bench.objects().join(stored.instance.object.key.as_str());
     std::fs::remove_file(file(&head[20])).unwrap();
     let alone = bench.accept(&program, &head[20].path(), "application/dicom").await;
     assert_eq!(alone.status, StatusCode::INTERNAL_SERVER_ERROR);

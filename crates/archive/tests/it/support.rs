@@ -185,10 +185,9 @@ impl Bench {
             sop_instance: header.sop_instance,
             sop_class: header.sop_class,
             transfer_syntax: place.transfer_syntax,
-            object: name.key(),
+            object: name.key().into(),
             bytes: file.len() as u64,
             file_sha256: sha256,
-            data_set_sha256: Sha256Digest::of(data_set),
             attributes,
             received: self.clock.now(),
         };

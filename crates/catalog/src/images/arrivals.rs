@@ -9,7 +9,7 @@ use domain::{
     digest::Sha256Digest,
     id::CentreId,
     image::{Arrival, ArrivalOutcome, Source},
-    object::ObjectKey,
+    object::ObjectRef,
     order::StudyClues,
     study::{Belief, Completeness, Study, StudyKey},
     task::{NewTask, TaskKind},
@@ -33,8 +33,8 @@ const INSTANCES_PER_STATEMENT: usize = 50;
 /// What is known of an instance that was there before.
 struct Current {
     study: StudyInstanceUid,
-    data_set: Sha256Digest,
-    object: ObjectKey,
+    sha256: Sha256Digest,
+    object: ObjectRef,
 }
 
 /// How many arrivals of a study became what.
@@ -103,7 +103,7 @@ async fn record_study(
             continue;
         }
         let known = current.get(&arrival.instance.sop_instance).ok_or(Problem::Missing("instance"))?;
-        if known.data_set == arrival.instance.data_set_sha256 && known.study == key.uid {
+        if known.sha256 == arrival.instance.file_sha256 && known.study == key.uid {
             tally.already += 1;
             outcomes.push(ArrivalOutcome::AlreadyStored { object: known.object.clone() });
         } else {
@@ -223,14 +223,14 @@ async fn current_contents(
     let mut contents = HashMap::new();
     for chunk in known.chunks(INSTANCES_PER_STATEMENT) {
         let mut sql =
-            Sql::new("SELECT sop_instance, study, data_set_sha256, object FROM instance WHERE centre = ");
+            Sql::new("SELECT sop_instance, study, file_sha256, object FROM instance WHERE centre = ");
         sql.value(centre).push(" AND sop_instance IN ").list(chunk.iter().copied());
         for row in sql.all(change).await? {
             let uid = row.parsed("sop_instance", |text| SopInstanceUid::parse(text).ok())?;
             let current = Current {
                 study: row.study_uid("study")?,
-                data_set: row.digest("data_set_sha256")?,
-                object: row.parsed("object", ObjectKey::parse)?,
+                sha256: row.digest("file_sha256")?,
+                object: row.parsed("object", ObjectRef::parse)?,
             };
             contents.insert(uid, current);
         }
@@ -342,10 +342,10 @@ async fn hold(
     .bind(&instance.centre)
     .bind(&instance.sop_instance)
     .bind(&instance.study)
-    .bind(instance.data_set_sha256)
+    .bind(instance.file_sha256)
     .bind(json(&WireInstance::new(instance)))
     .bind(&current.study)
-    .bind(current.data_set)
+    .bind(current.sha256)
     .bind(at)
     .execute(change)
     .await?;

@@ -4,7 +4,7 @@ use domain::{
     Timestamp,
     id::{OrderId, PersonId},
     image::{Instance, InstanceAttributes, SeriesAttributes, StudyAttributes},
-    object::ObjectKey,
+    object::ObjectRef,
     order::OrderMatch,
     reading::{Claim, Reading, ReadingState},
     study::{Series, Study, StudyKey},
@@ -294,10 +294,11 @@ pub(crate) fn instance_values(sql: &mut Sql, instance: &Instance, received: Time
     sql.push(", ").value(&instance.series);
     sql.push(", ").value(&instance.sop_class);
     sql.push(", ").value(&instance.transfer_syntax);
-    sql.push(", ").value(&instance.object);
+    sql.push(", ").value(instance.object.to_string());
     sql.push(", ").value(instance.bytes);
     sql.push(", ").value(instance.file_sha256);
-    sql.push(", ").value(instance.data_set_sha256);
+    // `data_set_sha256`, from when it was another digest: `docs/decisions/0008-packs.md`.
+    sql.push(", ").value(instance.file_sha256);
     sql.push(", ").value(attributes.number);
     sql.push(", ").value(attributes.rows);
     sql.push(", ").value(attributes.columns);
@@ -318,10 +319,9 @@ pub(crate) fn read_instance(row: &AnyRow) -> Result<Instance, Problem> {
         sop_instance: row.parsed("sop_instance", |text| SopInstanceUid::parse(text).ok())?,
         sop_class: row.parsed("sop_class", |text| SopClassUid::parse(text).ok())?,
         transfer_syntax: row.parsed("transfer_syntax", |text| TransferSyntaxUid::parse(text).ok())?,
-        object: row.parsed("object", ObjectKey::parse)?,
+        object: row.parsed("object", ObjectRef::parse)?,
         bytes: row.number("bytes")?,
         file_sha256: row.digest("file_sha256")?,
-        data_set_sha256: row.digest("data_set_sha256")?,
         attributes: InstanceAttributes {
             number: row.int_maybe("number")?,
             rows: row.number_maybe("pixel_rows")?,

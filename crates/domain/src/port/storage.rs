@@ -6,10 +6,22 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::Cause;
-use crate::{digest::Sha256Digest, object::ObjectKey};
+use crate::{
+    digest::Sha256Digest,
+    object::{ObjectKey, ObjectRef},
+};
 
 /// Most bytes of one piece that a reader gives at a time.
 pub const PIECE_BYTES_MAX: usize = 256 * 1024;
+
+/// How an object will be asked for later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// By the reference that [`Incoming::finish`] gives and the caller keeps. The store may then put it where it is cheapest.
+    ByReference,
+    /// By its key alone.
+    ByKey,
+}
 
 /// An object store.
 #[async_trait]
@@ -18,31 +30,34 @@ pub trait Storage: Send + Sync + 'static {
     ///
     /// # Errors
     /// When there is no room or no store.
-    async fn receive(&self) -> Result<Box<dyn Incoming>, StorageError>;
+    async fn receive(&self, found: Found) -> Result<Box<dyn Incoming>, StorageError>;
 
     /// Opens an object, or a range of its bytes (`start..end`, clamped to its size).
     ///
     /// # Errors
     /// [`StorageError::NotFound`], or when the store is away.
-    async fn read(&self, key: &ObjectKey, range: Option<Range<u64>>) -> Result<ObjectReader, StorageError>;
+    async fn read(&self, object: &ObjectRef, range: Option<Range<u64>>)
+    -> Result<ObjectReader, StorageError>;
 
     /// The size of an object in bytes; `None` when there is none.
     ///
     /// # Errors
     /// When the store is away.
-    async fn size(&self, key: &ObjectKey) -> Result<Option<u64>, StorageError>;
+    async fn size(&self, object: &ObjectRef) -> Result<Option<u64>, StorageError>;
 
     /// Removes an object; one that is not there is no error.
     ///
     /// # Errors
     /// When the store is away.
-    async fn remove(&self, key: &ObjectKey) -> Result<(), StorageError>;
+    async fn remove(&self, object: &ObjectRef) -> Result<(), StorageError>;
 
-    /// Keys in lexical order after `after`, at most `limit`. Names that are not ours are left out.
+    /// Objects after `after`, at most `limit`, in an order of the store's own that does not change. Names that are not ours are left out.
+    /// Under one key there may be more than one object, each in a place of its own, when senders raced or a process was killed
+    /// before the catalog knew it.
     ///
     /// # Errors
     /// When the store is away.
-    async fn list(&self, after: Option<&ObjectKey>, limit: usize) -> Result<Vec<ObjectKey>, StorageError>;
+    async fn list(&self, after: Option<&ObjectRef>, limit: usize) -> Result<Vec<ObjectRef>, StorageError>;
 
     /// Shows that the store answers and can be written; for `/readyz` and `telerad doctor`.
     ///
@@ -61,11 +76,16 @@ pub trait Incoming: Send {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StorageError>;
 
     /// Gives the bytes their name and returns when they would survive a power cut. `sha256` is the digest of all bytes written; the
-    /// store may check it. When an object of that name and size is already there, that is success (names are content-addressed).
+    /// store may check it. When an object of that name and size is already there, that is success (names are content-addressed). Gives
+    /// what the object is found by.
     ///
     /// # Errors
     /// When it cannot be made durable; nothing is visible then.
-    async fn finish(self: Box<Self>, key: &ObjectKey, sha256: Sha256Digest) -> Result<(), StorageError>;
+    async fn finish(
+        self: Box<Self>,
+        key: &ObjectKey,
+        sha256: Sha256Digest,
+    ) -> Result<ObjectRef, StorageError>;
 }
 
 /// An open object.
@@ -103,15 +123,15 @@ impl ObjectReader {
     }
 }
 
-/// Writes an object that is already in memory and named by its digest.
+/// Writes an object that is already in memory and found by its key, which has its digest.
 ///
 /// # Errors
 /// When it cannot be made durable.
 pub async fn store_bytes(storage: &dyn Storage, key: &ObjectKey, bytes: Bytes) -> Result<(), StorageError> {
     let sha256 = Sha256Digest::of(&bytes);
-    let mut incoming = storage.receive().await?;
+    let mut incoming = storage.receive(Found::ByKey).await?;
     incoming.write(bytes).await?;
-    incoming.finish(key, sha256).await
+    incoming.finish(key, sha256).await.map(drop)
 }
 
 /// What went wrong with an object.

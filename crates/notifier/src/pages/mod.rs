@@ -174,7 +174,7 @@ async fn report_pdf(
     let opened = shared.open(&secret, address).await?;
     let (study, number) = (&opened.delivery.study, opened.delivery.version);
     let key = shared.pages.catalog.pdf(study, number).await?.ok_or(PageError::NotReady)?;
-    let bytes = shared.pages.storage.read(&key, None).await?.collect(PDF_BYTES_MAX).await?;
+    let bytes = shared.pages.storage.read(&key.clone().into(), None).await?.collect(PDF_BYTES_MAX).await?;
     if !is_named_by_digest(&key, &bytes) {
         return Err(PageError::Changed);
     }

@@ -237,7 +237,14 @@ async fn pictures_and_pdf_are_the_stored_bytes() {
     let secret = delivered(&world).await;
     let version = world.catalog.versions(&world.study).await.unwrap().remove(0);
     for (n, image) in (1..).zip(&version.key_images) {
-        let stored = world.storage.read(&image.object, None).await.unwrap().collect(1 << 20).await.unwrap();
+        let stored = world
+            .storage
+            .read(&image.object.clone().into(), None)
+            .await
+            .unwrap()
+            .collect(1 << 20)
+            .await
+            .unwrap();
         let shown = get(&world, &format!("/r/{secret}/key-images/{n}")).await;
         assert_eq!(
             (shown.status, &shown.headers["content-type"]),

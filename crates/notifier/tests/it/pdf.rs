@@ -20,13 +20,13 @@ async fn a_pdf_is_made_once() {
     world.pump().await;
     let key = world.catalog.pdf(&world.study, 1).await.unwrap().unwrap();
     assert!(matches!(key.name(), Some(ObjectName::ReportPdf { version: 1, .. })));
-    let bytes = world.storage.read(&key, None).await.unwrap().collect(1 << 24).await.unwrap();
+    let bytes = world.storage.read(&key.clone().into(), None).await.unwrap().collect(1 << 24).await.unwrap();
     assert!(bytes.starts_with(b"%PDF-"));
     // Whatever becomes of the file, it is not made again: it would not be the same one.
-    world.storage.remove(&key).await.unwrap();
+    world.storage.remove(&key.clone().into()).await.unwrap();
     world.worker.work(&work(signed())).await.unwrap();
     assert_eq!(world.catalog.pdf(&world.study, 1).await.unwrap(), Some(key.clone()));
-    assert_eq!(world.storage.size(&key).await.unwrap(), None);
+    assert_eq!(world.storage.size(&key.clone().into()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn a_pdf_that_cannot_be_made_does_not_hold_up_the_mail() {
     let world = World::new().await;
     let image = world.key_image(70).await;
     world.sign("A nodule.", vec![image.clone()]).await;
-    world.storage.remove(&image.object).await.unwrap();
+    world.storage.remove(&image.object.clone().into()).await.unwrap();
     let due = world.due().await;
     for work in &due {
         let error = world.worker.work(work).await.unwrap_err();

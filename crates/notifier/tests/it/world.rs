@@ -220,10 +220,9 @@ impl World {
             sop_instance: sop,
             sop_class: SopClassUid::parse("1.2.840.10008.5.1.4.1.1.2").unwrap(),
             transfer_syntax: TransferSyntaxUid::parse("1.2.840.10008.1.2.1").unwrap(),
-            object: name.key(),
+            object: name.key().into(),
             bytes: 5,
             file_sha256: sha256,
-            data_set_sha256: sha256,
             attributes: InstanceAttributes::default(),
             received: self.now(),
         };
@@ -263,7 +262,7 @@ impl World {
         };
         store_bytes(&*self.storage, &name.key(), png.into()).await.unwrap();
         KeyImage {
-            object: name.key(),
+            object: name.key().into(),
             caption: format!("Lung window, slice {shade} of 255"),
             series: SeriesInstanceUid::parse("2.25.991.1").unwrap(),
             instance: SopInstanceUid::parse("2.25.991.1.1").unwrap(),

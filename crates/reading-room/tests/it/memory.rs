@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use axum::body::Bytes;
 use domain::{
     digest::Sha256Digest,
-    object::ObjectKey,
+    object::{ObjectKey, ObjectRef},
     port::{
         Incoming, ObjectReader, Storage, StorageError,
-        storage::{PIECE_BYTES_MAX, Pieces},
+        storage::{Found, PIECE_BYTES_MAX, Pieces},
     },
 };
 
@@ -33,11 +33,16 @@ struct Rest(Bytes);
 
 #[async_trait]
 impl Storage for Memory {
-    async fn receive(&self) -> Result<Box<dyn Incoming>, StorageError> {
+    async fn receive(&self, _: Found) -> Result<Box<dyn Incoming>, StorageError> {
         Ok(Box::new(Receiving { objects: self.objects.clone(), bytes: Vec::new() }))
     }
 
-    async fn read(&self, key: &ObjectKey, range: Option<Range<u64>>) -> Result<ObjectReader, StorageError> {
+    async fn read(
+        &self,
+        object: &ObjectRef,
+        range: Option<Range<u64>>,
+    ) -> Result<ObjectReader, StorageError> {
+        let key = &object.key;
         let object = self.objects.lock().unwrap().get(key).cloned();
         let object = object.ok_or_else(|| StorageError::NotFound(key.clone()))?;
         let place = |at: u64| usize::try_from(at).unwrap().min(object.len());
@@ -46,19 +51,19 @@ impl Storage for Memory {
         Ok(ObjectReader { object_bytes: object.len() as u64, pieces })
     }
 
-    async fn size(&self, key: &ObjectKey) -> Result<Option<u64>, StorageError> {
-        Ok(self.objects.lock().unwrap().get(key).map(|object| object.len() as u64))
+    async fn size(&self, object: &ObjectRef) -> Result<Option<u64>, StorageError> {
+        Ok(self.objects.lock().unwrap().get(&object.key).map(|object| object.len() as u64))
     }
 
-    async fn remove(&self, key: &ObjectKey) -> Result<(), StorageError> {
-        self.objects.lock().unwrap().remove(key);
+    async fn remove(&self, object: &ObjectRef) -> Result<(), StorageError> {
+        self.objects.lock().unwrap().remove(&object.key);
         Ok(())
     }
 
-    async fn list(&self, after: Option<&ObjectKey>, limit: usize) -> Result<Vec<ObjectKey>, StorageError> {
+    async fn list(&self, after: Option<&ObjectRef>, limit: usize) -> Result<Vec<ObjectRef>, StorageError> {
         let objects = self.objects.lock().unwrap();
-        let later = objects.keys().filter(|key| after.is_none_or(|after| *key > after));
-        Ok(later.take(limit).cloned().collect())
+        let later = objects.keys().filter(|key| after.is_none_or(|after| **key > after.key));
+        Ok(later.take(limit).cloned().map(ObjectRef::from).collect())
     }
 
     async fn check(&self) -> Result<(), StorageError> {
@@ -73,12 +78,16 @@ impl Incoming for Receiving {
         Ok(())
     }
 
-    async fn finish(self: Box<Self>, key: &ObjectKey, sha256: Sha256Digest) -> Result<(), StorageError> {
+    async fn finish(
+        self: Box<Self>,
+        key: &ObjectKey,
+        sha256: Sha256Digest,
+    ) -> Result<ObjectRef, StorageError> {
         if Sha256Digest::of(&self.bytes) != sha256 {
             return Err(StorageError::Corrupt(key.clone()));
         }
         self.objects.lock().unwrap().insert(key.clone(), self.bytes.into());
-        Ok(())
+        Ok(key.clone().into())
     }
 }
 

@@ -281,10 +281,9 @@ fn arrival(number: u32, at: domain::Timestamp) -> Arrival {
             sop_instance: instance,
             sop_class: SopClassUid::parse("1.2.840.10008.5.1.4.1.1.2").unwrap(),
             transfer_syntax: TransferSyntaxUid::parse("1.2.840.10008.1.2.1").unwrap(),
-            object: name.key(),
+            object: name.key().into(),
             bytes: 1000,
             file_sha256: file,
-            data_set_sha256: file,
             attributes: InstanceAttributes {
                 number: Some(i64::from(number)),
                 ..InstanceAttributes::default()

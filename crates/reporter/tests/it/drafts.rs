@@ -159,7 +159,14 @@ async fn a_head_is_drafted_in_full() {
     );
     for image in &draft.key_images {
         assert_eq!((image.size, image.frame), ((512, 512), 1));
-        let png = world.storage.read(&image.object, None).await.unwrap().collect(1 << 20).await.unwrap();
+        let png = world
+            .storage
+            .read(&image.object.clone().into(), None)
+            .await
+            .unwrap()
+            .collect(1 << 20)
+            .await
+            .unwrap();
         assert!(png.starts_with(b"\x89PNG"));
     }
     let origins = draft.sections.iter().flat_map(|section| &section.sentences);
@@ -331,7 +338,8 @@ async fn windows_and_directions_are_right() {
     let Some(draft) = draft(&world, "ct-head-ge-28").await else { return };
     let decode = async |n: usize| {
         let object = &draft.key_images[n].object;
-        let png = world.storage.read(object, None).await.unwrap().collect(1 << 20).await.unwrap();
+        let png =
+            world.storage.read(&object.clone().into(), None).await.unwrap().collect(1 << 20).await.unwrap();
         png.len()
     };
     // Air, brain and bone through the brain window: black, grey, white.

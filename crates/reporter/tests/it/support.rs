@@ -92,10 +92,9 @@ impl World {
                 sop_instance: header.sop_instance,
                 sop_class: header.sop_class,
                 transfer_syntax: stored.transfer_syntax,
-                object: object.key(),
+                object: object.key().into(),
                 bytes: bytes.len() as u64,
                 file_sha256: sha256,
-                data_set_sha256: Sha256Digest::of(&bytes[stored.meta_bytes as usize..]),
                 attributes,
                 received: now(&self.clock),
             },
@@ -131,7 +130,7 @@ impl World {
     /// Every key in the store.
     pub async fn keys(&self) -> Vec<String> {
         let keys = self.storage.list(None, 10_000).await.unwrap();
-        keys.into_iter().map(|key| key.as_str().to_owned()).collect()
+        keys.into_iter().map(|object| object.key.as_str().to_owned()).collect()
     }
 }
 

@@ -101,9 +101,9 @@ impl Directories {
     }
 }
 
-/// Flushes of one folder, numbered from 1.
+/// Flushes of one folder or file, numbered from 1.
 #[derive(Debug, Default)]
-struct Flush {
+pub(super) struct Flush {
     state: Mutex<FlushState>,
     ended: Condvar,
 }
@@ -119,7 +119,7 @@ struct FlushState {
 
 impl Flush {
     /// Returns when a flush that began after this call has ended.
-    fn join(&self, flush: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    pub(super) fn join(&self, flush: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let mut state = lock(&self.state);
         let mine = state.started + 1;
         while state.running && state.ended < mine {
@@ -127,9 +127,7 @@ impl Flush {
         }
         if state.ended >= mine {
             return match state.failed {
-                Some(failed) if failed <= mine => {
-                    Err(io::Error::other("the shared flush of a folder failed"))
-                }
+                Some(failed) if failed <= mine => Err(io::Error::other("the shared flush failed")),
                 Some(_) | None => Ok(()),
             };
         }

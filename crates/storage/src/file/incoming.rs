@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     fs,
-    io::{self, IoSlice, Write as _},
+    io::{self, IoSlice, Seek as _, Write as _},
     path::Path,
     sync::Arc,
 };
@@ -12,13 +12,13 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use domain::{
     digest::Sha256Digest,
-    object::ObjectKey,
-    port::{Incoming, StorageError},
+    object::{ObjectKey, ObjectRef},
+    port::{Incoming, StorageError, storage::Found},
 };
 use tempfile::NamedTempFile;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{Shared, WRITE_BYTES, away, storage_error};
+use super::{Shared, WRITE_BYTES, away, buffers::Held, packs::BEFORE_BYTES, storage_error};
 
 /// Pieces smaller than this are copied together, so that a small piece neither keeps a large network buffer alive nor costs
 /// an entry in the gathering write.
@@ -38,8 +38,16 @@ pub(super) fn nameless(incoming: &Path) -> io::Result<NamedTempFile> {
     tempfile::Builder::new().prefix("in-").suffix(".part").tempfile_in(incoming)
 }
 
-/// Bytes on their way into a file. The file is made with the first write.
-pub(super) struct FileIncoming {
+/// Bytes on their way into a pack or a file.
+pub(super) enum FileIncoming {
+    /// Small so far: gathered for a pack.
+    Small(Arc<Shared>, Held),
+    /// Larger than packs take, or found by its key: a file of its own.
+    Large(Large),
+}
+
+/// Bytes on their way into a file of their own. The file is made with the first write.
+pub(super) struct Large {
     shared: Arc<Shared>,
     gathered: Gathered,
     writing: Writing,
@@ -57,7 +65,56 @@ enum Writing {
 }
 
 impl FileIncoming {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, found: Found) -> Self {
+        match found {
+            Found::ByReference if shared.packed_bytes_max > 0 => {
+                let held = Held::new(shared.buffers.clone(), BEFORE_BYTES);
+                Self::Small(shared, held)
+            }
+            Found::ByReference | Found::ByKey => Self::Large(Large::new(shared)),
+        }
+    }
+}
+
+#[async_trait]
+impl Incoming for FileIncoming {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StorageError> {
+        let large = match self {
+            Self::Small(shared, held) => {
+                let fits = held.len() + bytes.len() <= shared.packed_bytes_max;
+                if fits && held.push(&bytes) {
+                    return Ok(());
+                }
+                let mut large = Large::new(Arc::clone(shared));
+                let held = std::mem::replace(held, Held::new(shared.buffers.clone(), BEFORE_BYTES));
+                for piece in held.into_pieces() {
+                    large.write(piece).await?;
+                }
+                *self = Self::Large(large);
+                let Self::Large(large) = self else { unreachable!("it was made so in the line above") };
+                large
+            }
+            Self::Large(large) => large,
+        };
+        large.write(bytes).await
+    }
+
+    async fn finish(self: Box<Self>, key: &ObjectKey, _: Sha256Digest) -> Result<ObjectRef, StorageError> {
+        match *self {
+            Self::Small(shared, held) => {
+                let key = key.clone();
+                spawn_blocking(move || shared.packs.put(held, &key))
+                    .await
+                    .map_err(|error| away(FINISHING, error))?
+                    .map_err(|error| storage_error(FINISHING, error))
+            }
+            Self::Large(large) => large.finish(key).await.map(|()| key.clone().into()),
+        }
+    }
+}
+
+impl Large {
+    fn new(shared: Arc<Shared>) -> Self {
         Self { shared, gathered: Gathered::default(), writing: Writing::Idle(None), bytes: 0 }
     }
 
@@ -76,10 +133,7 @@ impl FileIncoming {
             }
         }
     }
-}
 
-#[async_trait]
-impl Incoming for FileIncoming {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StorageError> {
         self.bytes += bytes.len() as u64;
         self.gathered.push(bytes);
@@ -92,9 +146,9 @@ impl Incoming for FileIncoming {
         Ok(())
     }
 
-    async fn finish(mut self: Box<Self>, key: &ObjectKey, _: Sha256Digest) -> Result<(), StorageError> {
+    async fn finish(mut self, key: &ObjectKey) -> Result<(), StorageError> {
         let file = self.settled(FINISHING).await?;
-        let Self { shared, gathered, bytes, .. } = *self;
+        let Self { shared, gathered, bytes, .. } = self;
         let key = key.clone();
         spawn_blocking(move || place(&shared, file, gathered, bytes, &key))
             .await
@@ -104,8 +158,17 @@ impl Incoming for FileIncoming {
 
 fn write_out(shared: &Shared, file: Option<NamedTempFile>, gathered: Gathered) -> io::Result<NamedTempFile> {
     let mut file = file.map_or_else(|| nameless(&shared.incoming), Ok)?;
+    let start = file.as_file().stream_position()?;
+    let length = gathered.bytes as u64;
     gathered.write_to(file.as_file_mut())?;
+    start_write_back(file.as_file(), start, length);
     Ok(file)
+}
+
+/// Has the disk begin while the next bytes arrive, so that the flush at the end finds little left. Only a hint: nothing relies on it.
+fn start_write_back(file: &fs::File, start: u64, length: u64) {
+    let advice = rustix::fs::Advice::DontNeed;
+    let _ = rustix::fs::fadvise(file, start, std::num::NonZeroU64::new(length), advice);
 }
 
 /// Flushes the file, gives it its name and flushes the folders. The folder is made before the file is flushed: journalling

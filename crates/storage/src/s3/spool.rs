@@ -12,7 +12,7 @@ use aws_sdk_s3::primitives::{ByteStream, Length};
 use bytes::{Bytes, BytesMut};
 use domain::{
     digest::Sha256Digest,
-    object::ObjectKey,
+    object::{ObjectKey, ObjectRef},
     port::{Incoming, StorageError},
 };
 use tempfile::NamedTempFile;
@@ -99,7 +99,11 @@ impl Incoming for S3Incoming {
         Ok(())
     }
 
-    async fn finish(mut self: Box<Self>, key: &ObjectKey, sha256: Sha256Digest) -> Result<(), StorageError> {
+    async fn finish(
+        mut self: Box<Self>,
+        key: &ObjectKey,
+        sha256: Sha256Digest,
+    ) -> Result<ObjectRef, StorageError> {
         if self.file.is_some() || self.failed {
             self.spill().await?;
         }
@@ -108,7 +112,7 @@ impl Incoming for S3Incoming {
             Some(file) => Spooled::File { file, bytes },
             None => Spooled::Memory(memory.freeze()),
         };
-        shared.put(key, sha256, &spooled).await
+        shared.put(key, sha256, &spooled).await.map(|()| key.clone().into())
     }
 }
 

@@ -5,7 +5,7 @@ use std::env;
 use bytes::Bytes;
 use domain::{
     digest::Sha256Digest,
-    port::{Storage, StorageError},
+    port::{Storage, StorageError, storage::Found},
 };
 use storage::{Checksums, S3Config, S3Storage, Secret};
 use testkit::conformance::storage as suite;
@@ -61,11 +61,11 @@ async fn the_server_refuses_bytes_that_are_not_those_of_the_digest() {
     let Some(storage) = fresh("digest").await else { return };
     let key = suite::key("digest", 1, b"right");
     for bytes in [Bytes::from_static(b"wrong"), Bytes::from(vec![1; 3_000_000])] {
-        let mut incoming = storage.receive().await.unwrap();
+        let mut incoming = storage.receive(Found::ByReference).await.unwrap();
         incoming.write(bytes).await.unwrap();
         let outcome = incoming.finish(&key, Sha256Digest::of(b"right")).await;
         assert!(matches!(outcome, Err(StorageError::Corrupt(_))), "{outcome:?}");
-        assert_eq!(storage.size(&key).await.unwrap(), None);
+        assert_eq!(storage.size(&key.clone().into()).await.unwrap(), None);
     }
 }
 
@@ -74,13 +74,13 @@ async fn another_size_under_the_same_name_is_corrupt() {
     let Some(storage) = fresh("size").await else { return };
     let key = suite::key("size", 1, b"first");
     for (bytes, good) in [(&b"first"[..], true), (b"first", true), (b"other one", false)] {
-        let mut incoming = storage.receive().await.unwrap();
+        let mut incoming = storage.receive(Found::ByReference).await.unwrap();
         incoming.write(Bytes::from_static(bytes)).await.unwrap();
         let outcome = incoming.finish(&key, Sha256Digest::of(bytes)).await;
         assert_eq!(outcome.is_ok(), good, "{outcome:?}");
         assert!(good || matches!(outcome, Err(StorageError::Corrupt(_))));
     }
-    assert_eq!(storage.size(&key).await.unwrap(), Some(5), "nothing is overwritten");
+    assert_eq!(storage.size(&key.clone().into()).await.unwrap(), Some(5), "nothing is overwritten");
 }
 
 #[tokio::test]
@@ -97,5 +97,5 @@ async fn a_server_that_is_away_or_refuses_is_unavailable() {
     config.endpoint = Some("http://127.0.0.1:9".into());
     let away = S3Storage::connect(config).await.unwrap();
     let key = suite::key("away", 1, b"x");
-    assert!(matches!(away.size(&key).await, Err(StorageError::Unavailable { .. })));
+    assert!(matches!(away.size(&key.into()).await, Err(StorageError::Unavailable { .. })));
 }

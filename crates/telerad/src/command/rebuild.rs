@@ -9,7 +9,7 @@ use domain::{
     centre::{Centre, CentrePolicy},
     digest::Sha256Digest,
     image::{Arrival, ArrivalOutcome, Instance, InstanceAttributes, Source},
-    object::{ObjectKey, ObjectName},
+    object::{ObjectName, ObjectRef},
     port::{Storage, StorageError},
 };
 use imaging::{
@@ -69,12 +69,12 @@ pub async fn run(settings: &Settings) -> ExitCode {
 }
 
 async fn rebuild(parts: &Parts, tally: &mut Tally) -> Result<(), Box<dyn std::error::Error>> {
-    let mut last: Option<ObjectKey> = None;
+    let mut last: Option<ObjectRef> = None;
     loop {
         let page = parts.storage.list(last.as_ref(), PAGE).await?;
         let Some(end) = page.last().cloned() else { return Ok(()) };
         for object in page {
-            let Some(ObjectName::Instance { centre, .. }) = object.name() else { continue };
+            let Some(ObjectName::Instance { centre, .. }) = object.key.name() else { continue };
             if parts.catalog.centre(&centre).await?.is_none() {
                 let name = centre.as_str().to_owned();
                 let known = Centre {
@@ -104,21 +104,20 @@ async fn rebuild(parts: &Parts, tally: &mut Tally) -> Result<(), Box<dyn std::er
 
 async fn examine(
     storage: &dyn Storage,
-    object: &ObjectKey,
+    object: &ObjectRef,
     now: domain::Timestamp,
 ) -> Result<Arrival, Unfit> {
     let damaged = |reason: &dyn std::fmt::Display| Unfit::Damaged(reason.to_string());
-    let Some(ObjectName::Instance { centre, sha256, .. }) = object.name() else {
+    let Some(ObjectName::Instance { centre, sha256, .. }) = object.key.name() else {
         return Err(damaged(&"its name is not that of an image"));
     };
     let mut reader = storage.read(object, None).await?;
-    let (mut file, mut data_set) = (Sha256::new(), Sha256::new());
+    let mut file = Sha256::new();
     let mut beginning = Vec::new();
     let mut guard: Option<(Guard, sniff::Place)> = None;
     while let Some(piece) = reader.pieces.next().await? {
         file.update(&piece);
         if let Some((guard, _)) = &mut guard {
-            data_set.update(&piece);
             guard.push(&piece).map_err(|refusal| damaged(&refusal))?;
             continue;
         }
@@ -129,7 +128,6 @@ async fn examine(
             Sniffed::NotDicom(reason) => return Err(damaged(&reason)),
             Sniffed::DataSet(place) => {
                 let mut fresh = Guard::new(&place.transfer_syntax, GuardLimits::default());
-                data_set.update(&beginning[place.at..]);
                 fresh.push(&beginning[place.at..]).map_err(|refusal| damaged(&refusal))?;
                 guard = Some((fresh, place));
             }
@@ -153,7 +151,6 @@ async fn examine(
             object: object.clone(),
             bytes: reader.object_bytes,
             file_sha256: sha256,
-            data_set_sha256: Sha256Digest::from_bytes(data_set.finalize().into()),
             attributes: InstanceAttributes { header_bytes, ..header.instance },
             received: now,
         },

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use domain::{
     digest::Sha256Digest,
     image::Instance,
-    object::ObjectKey,
+    object::ObjectRef,
     port::{Catalog, Storage, StorageError},
     study::StudyKey,
 };
@@ -97,7 +97,7 @@ async fn verify_reports(
         for object in version.key_images.iter().map(|image| &image.object).chain(&pdf) {
             if let Some(name) = object.name() {
                 findings.objects += 1;
-                verify_object(storage, object, name.sha256(), findings).await?;
+                verify_object(storage, &object.clone().into(), name.sha256(), findings).await?;
             }
         }
     }
@@ -107,7 +107,7 @@ async fn verify_reports(
 /// A missing or changed object is a finding; a store that is away ends the command.
 async fn verify_object(
     storage: &dyn Storage,
-    object: &ObjectKey,
+    object: &ObjectRef,
     promised: Sha256Digest,
     findings: &mut Findings,
 ) -> Result<(), StorageError> {

@@ -93,7 +93,7 @@ fn verify_finds_a_changed_byte_and_rebuild_takes_objects_back() {
     let text = site.run(&["rebuild"]);
     assert!(text.contains("0 images were taken back, 28 were known"), "{text}");
 
-    let object = walkdir::WalkDir::new(data.join("objects/north-clinic"))
+    let object = walkdir::WalkDir::new(data.join("objects/.packs"))
         .into_iter()
         .map(Result::unwrap)
         .find(|entry| entry.file_type().is_file())

@@ -1,16 +1,16 @@
 //! What every adapter of the `storage` port must do.
 //!
 //! Each function is one promise and uses keys of a centre of its own, so that they may run in any order against one store, but for
-//! [`all`], which wants a store that was empty.
+//! [`all`], which wants a store that was empty. Most hold however an object is to be found, and are run for both.
 
 use bytes::Bytes;
 use domain::{
     digest::Sha256Digest,
     id::CentreId,
-    object::{ObjectKey, ObjectName},
+    object::{ObjectKey, ObjectName, ObjectRef},
     port::{
         Storage, StorageError,
-        storage::{PIECE_BYTES_MAX, store_bytes},
+        storage::{Found, PIECE_BYTES_MAX, store_bytes},
     },
     uid::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid},
 };
@@ -28,19 +28,30 @@ const LARGE_BYTES: usize = 20 * 1024 * 1024;
 /// # Panics
 /// When a promise is not kept.
 pub async fn all(storage: &dyn Storage) {
-    lists_in_order_and_by_pages(storage).await;
+    lists_by_pages(storage).await;
     checks(storage).await;
-    gives_back_what_it_took(storage).await;
-    keeps_an_empty_object(storage).await;
-    gives_ranges(storage).await;
     misses_what_is_not_there(storage).await;
-    takes_the_same_key_twice(storage).await;
-    lets_finishes_race(storage).await;
-    lets_many_finish_at_once(storage).await;
-    shows_nothing_of_what_was_dropped(storage).await;
-    tells_sizes_and_removes(storage).await;
-    streams_a_large_object(storage).await;
     refuses_more_than_the_reader_takes(storage).await;
+    for found in [Found::ByKey, Found::ByReference] {
+        gives_back_what_it_took(storage, found).await;
+        keeps_an_empty_object(storage, found).await;
+        gives_ranges(storage, found).await;
+        takes_the_same_key_twice(storage, found).await;
+        lets_finishes_race(storage, found).await;
+        lets_many_finish_at_once(storage, found).await;
+        shows_nothing_of_what_was_dropped(storage, found).await;
+        tells_sizes_and_removes(storage, found).await;
+        streams_a_large_object(storage, found).await;
+    }
+}
+
+async fn put(storage: &dyn Storage, key: &ObjectKey, bytes: &[u8], found: Found) -> ObjectRef {
+    let mut incoming = storage.receive(found).await.expect("receives");
+    incoming.write(Bytes::copy_from_slice(bytes)).await.expect("written");
+    let object = incoming.finish(key, Sha256Digest::of(bytes)).await.expect("finished");
+    assert_eq!(object.key, *key);
+    assert!(found == Found::ByReference || object.place.is_none(), "a key alone must find it");
+    object
 }
 
 /// A key for some bytes, in a centre.
@@ -75,21 +86,26 @@ fn pattern(length: usize) -> Vec<u8> {
     bytes
 }
 
-async fn read_all(storage: &dyn Storage, key: &ObjectKey) -> Vec<u8> {
-    storage.read(key, None).await.expect("readable").collect(LARGE_BYTES).await.expect("readable")
+async fn read_all(storage: &dyn Storage, object: &ObjectRef) -> Vec<u8> {
+    storage.read(object, None).await.expect("readable").collect(LARGE_BYTES).await.expect("readable")
 }
 
 /// Stores three objects and gives them.
 ///
 /// # Panics
 /// When it cannot.
-pub async fn store_some(storage: &dyn Storage) -> Vec<(ObjectKey, Vec<u8>)> {
+pub async fn store_some(storage: &dyn Storage) -> Vec<(ObjectRef, Vec<u8>)> {
     let mut stored = Vec::new();
-    for (instance, length) in [(1, 0), (2, 100), (3, 2_000_000)] {
+    for (instance, length, found) in [
+        (1, 0, Found::ByReference),
+        (2, 100, Found::ByReference),
+        (3, 2_000_000, Found::ByReference),
+        (4, 10, Found::ByKey),
+        (5, 10_000_000, Found::ByReference),
+    ] {
         let bytes = pattern(length);
         let key = key("kept", instance, &bytes);
-        store_bytes(storage, &key, bytes.clone().into()).await.expect("stored");
-        stored.push((key, bytes));
+        stored.push((put(storage, &key, &bytes, found).await, bytes));
     }
     stored
 }
@@ -98,9 +114,12 @@ pub async fn store_some(storage: &dyn Storage) -> Vec<(ObjectKey, Vec<u8>)> {
 ///
 /// # Panics
 /// When it has others.
-pub async fn has_exactly(storage: &dyn Storage, stored: &[(ObjectKey, Vec<u8>)]) {
-    let keys = storage.list(None, stored.len() + 1).await.expect("listed");
-    assert_eq!(keys, stored.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>());
+pub async fn has_exactly(storage: &dyn Storage, stored: &[(ObjectRef, Vec<u8>)]) {
+    let mut listed = storage.list(None, stored.len() + 1).await.expect("listed");
+    let mut expected: Vec<ObjectRef> = stored.iter().map(|(object, _)| object.clone()).collect();
+    listed.sort();
+    expected.sort();
+    assert_eq!(listed, expected);
     for (key, bytes) in stored {
         assert!(read_all(storage, key).await == *bytes, "{key} changed");
     }
@@ -110,10 +129,10 @@ pub async fn has_exactly(storage: &dyn Storage, stored: &[(ObjectKey, Vec<u8>)])
 ///
 /// # Panics
 /// When it does not.
-pub async fn gives_back_what_it_took(storage: &dyn Storage) {
+pub async fn gives_back_what_it_took(storage: &dyn Storage, found: Found) {
     let bytes = pattern(3_333_333);
     let key = key("roundtrip", 1, &bytes);
-    let mut incoming = storage.receive().await.expect("receives");
+    let mut incoming = storage.receive(found).await.expect("receives");
     let mut rest = Bytes::from(bytes.clone());
     for length in [0, 1, 7, 8 * 1024, 100_000, 16_384, 3, 1_048_576, 2, 700_000].into_iter().cycle() {
         if rest.is_empty() {
@@ -121,9 +140,9 @@ pub async fn gives_back_what_it_took(storage: &dyn Storage) {
         }
         incoming.write(rest.split_to(length.min(rest.len()))).await.expect("written");
     }
-    incoming.finish(&key, Sha256Digest::of(&bytes)).await.expect("finished");
+    let object = incoming.finish(&key, Sha256Digest::of(&bytes)).await.expect("finished");
 
-    let mut reader = storage.read(&key, None).await.expect("readable");
+    let mut reader = storage.read(&object, None).await.expect("readable");
     assert_eq!(reader.object_bytes, bytes.len() as u64);
     let mut back = Vec::new();
     while let Some(piece) = reader.pieces.next().await.expect("a piece") {
@@ -138,13 +157,13 @@ pub async fn gives_back_what_it_took(storage: &dyn Storage) {
 ///
 /// # Panics
 /// When it may not.
-pub async fn keeps_an_empty_object(storage: &dyn Storage) {
+pub async fn keeps_an_empty_object(storage: &dyn Storage, found: Found) {
     let key = key("empty", 1, b"");
-    let incoming = storage.receive().await.expect("receives");
-    incoming.finish(&key, Sha256Digest::of(b"")).await.expect("finished");
-    assert_eq!(storage.size(&key).await.expect("asked"), Some(0));
+    let incoming = storage.receive(found).await.expect("receives");
+    let object = incoming.finish(&key, Sha256Digest::of(b"")).await.expect("finished");
+    assert_eq!(storage.size(&object).await.expect("asked"), Some(0));
     for range in [None, Some(0..0), Some(0..10), Some(5..10)] {
-        let reader = storage.read(&key, range).await.expect("readable");
+        let reader = storage.read(&object, range).await.expect("readable");
         assert_eq!(reader.object_bytes, 0);
         assert!(reader.collect(0).await.expect("readable").is_empty());
     }
@@ -154,10 +173,9 @@ pub async fn keeps_an_empty_object(storage: &dyn Storage) {
 ///
 /// # Panics
 /// When they are not.
-pub async fn gives_ranges(storage: &dyn Storage) {
+pub async fn gives_ranges(storage: &dyn Storage, found: Found) {
     let bytes = pattern(600_000);
-    let key = key("ranges", 1, &bytes);
-    store_bytes(storage, &key, bytes.clone().into()).await.expect("stored");
+    let object = put(storage, &key("ranges", 1, &bytes), &bytes, found).await;
     let size = bytes.len() as u64;
     #[expect(
         clippy::reversed_empty_ranges,
@@ -180,7 +198,7 @@ pub async fn gives_ranges(storage: &dyn Storage) {
     for range in ranges {
         let start = usize::try_from(range.start.min(size)).expect("small");
         let end = usize::try_from(range.end.min(size)).expect("small").max(start);
-        let reader = storage.read(&key, Some(range.clone())).await.expect("readable");
+        let reader = storage.read(&object, Some(range.clone())).await.expect("readable");
         assert_eq!(reader.object_bytes, size, "{range:?}");
         let back = reader.collect(bytes.len()).await.expect("readable");
         assert!(back == bytes[start..end], "{range:?} gave {} bytes", back.len());
@@ -193,63 +211,61 @@ pub async fn gives_ranges(storage: &dyn Storage) {
 /// When it is otherwise.
 pub async fn misses_what_is_not_there(storage: &dyn Storage) {
     let key = key("missing", 1, b"never stored");
+    let object = ObjectRef::from(key.clone());
     for range in [None, Some(0..10), Some(0..0)] {
-        let outcome = storage.read(&key, range).await.err();
+        let outcome = storage.read(&object, range).await.err();
         assert!(matches!(&outcome, Some(StorageError::NotFound(which)) if *which == key), "{outcome:?}");
     }
-    assert_eq!(storage.size(&key).await.expect("asked"), None);
-    storage.remove(&key).await.expect("removing nothing is no error");
+    assert_eq!(storage.size(&object).await.expect("asked"), None);
+    storage.remove(&object).await.expect("removing nothing is no error");
 }
 
 /// The same content under the same key again is success.
 ///
 /// # Panics
 /// When it is not.
-pub async fn takes_the_same_key_twice(storage: &dyn Storage) {
+pub async fn takes_the_same_key_twice(storage: &dyn Storage, found: Found) {
     let bytes = pattern(1_500_000);
     let key = key("twice", 1, &bytes);
     for _ in 0..2 {
-        store_bytes(storage, &key, bytes.clone().into()).await.expect("stored");
+        let object = put(storage, &key, &bytes, found).await;
+        assert!(read_all(storage, &object).await == bytes);
     }
-    assert!(read_all(storage, &key).await == bytes);
 }
 
 /// Many finish one key at once: all succeed, and the object is whole.
 ///
 /// # Panics
 /// When one fails.
-pub async fn lets_finishes_race(storage: &dyn Storage) {
+pub async fn lets_finishes_race(storage: &dyn Storage, found: Found) {
     let bytes = pattern(300_000);
     let key = key("race", 1, &bytes);
     let mut racers = Vec::new();
     for _ in 0..RACERS {
-        let mut incoming = storage.receive().await.expect("receives");
+        let mut incoming = storage.receive(found).await.expect("receives");
         incoming.write(bytes.clone().into()).await.expect("written");
         racers.push(incoming.finish(&key, Sha256Digest::of(&bytes)));
     }
     for outcome in join_all(racers).await {
-        outcome.expect("each racer succeeds");
+        let object = outcome.expect("each racer succeeds");
+        assert!(read_all(storage, &object).await == bytes);
     }
-    assert!(read_all(storage, &key).await == bytes);
 }
 
 /// Many objects of one series finish at once.
 ///
 /// # Panics
 /// When one is missing afterwards.
-pub async fn lets_many_finish_at_once(storage: &dyn Storage) {
+pub async fn lets_many_finish_at_once(storage: &dyn Storage, found: Found) {
     let objects: Vec<(ObjectKey, Vec<u8>)> = (1..=RACERS)
         .map(|number| {
             let bytes = pattern(10_000 * number);
             (key("crowd", u32::try_from(number).expect("small"), &bytes), bytes)
         })
         .collect();
-    let stores = objects.iter().map(|(key, bytes)| store_bytes(storage, key, bytes.clone().into()));
-    for outcome in join_all(stores).await {
-        outcome.expect("each is stored");
-    }
-    for (key, bytes) in &objects {
-        assert!(read_all(storage, key).await == *bytes, "{key} changed");
+    let stores = objects.iter().map(|(key, bytes)| put(storage, key, bytes, found));
+    for (object, (key, bytes)) in join_all(stores).await.iter().zip(&objects) {
+        assert!(read_all(storage, object).await == *bytes, "{key} changed");
     }
 }
 
@@ -257,10 +273,10 @@ pub async fn lets_many_finish_at_once(storage: &dyn Storage) {
 ///
 /// # Panics
 /// When it does.
-pub async fn shows_nothing_of_what_was_dropped(storage: &dyn Storage) {
+pub async fn shows_nothing_of_what_was_dropped(storage: &dyn Storage, found: Found) {
     let before = storage.list(None, 10_000).await.expect("listed");
     for length in [0, 10, 3_000_000] {
-        let mut incoming = storage.receive().await.expect("receives");
+        let mut incoming = storage.receive(found).await.expect("receives");
         incoming.write(pattern(length).into()).await.expect("written");
         drop(incoming);
     }
@@ -271,44 +287,51 @@ pub async fn shows_nothing_of_what_was_dropped(storage: &dyn Storage) {
 ///
 /// # Panics
 /// When it is otherwise.
-pub async fn tells_sizes_and_removes(storage: &dyn Storage) {
+pub async fn tells_sizes_and_removes(storage: &dyn Storage, found: Found) {
     let bytes = pattern(12_345);
     let (key, beside) = (key("remove", 1, &bytes), key("remove", 1, b"beside"));
-    store_bytes(storage, &beside, Bytes::from_static(b"beside")).await.expect("stored");
+    let before = put(storage, &beside, b"beside", found).await;
     for _ in 0..2 {
-        store_bytes(storage, &key, bytes.clone().into()).await.expect("stored");
-        assert_eq!(storage.size(&key).await.expect("asked"), Some(12_345));
-        storage.remove(&key).await.expect("removed");
-        assert_eq!(storage.size(&key).await.expect("asked"), None);
-        assert!(matches!(storage.read(&key, None).await, Err(StorageError::NotFound(_))));
+        let object = put(storage, &key, &bytes, found).await;
+        assert_eq!(storage.size(&object).await.expect("asked"), Some(12_345));
+        storage.remove(&object).await.expect("removed");
+        assert_eq!(storage.size(&object).await.expect("asked"), None);
+        assert!(matches!(storage.read(&object, None).await, Err(StorageError::NotFound(_))));
+        storage.remove(&object).await.expect("removing again is no error");
     }
-    assert_eq!(storage.size(&beside).await.expect("asked"), Some(6), "its neighbour stays");
+    assert_eq!(storage.size(&before).await.expect("asked"), Some(6), "its neighbour stays");
+    let after = put(storage, &beside, b"beside", found).await;
+    assert!(read_all(storage, &after).await == b"beside", "what comes after it is not disturbed");
 }
 
-/// Keys come in the order of their text, whatever the order of arrival, and pages join without gap or overlap. Wants an empty store.
+/// Everything is listed once, whatever the order of arrival, and pages join without gap or overlap. Wants an empty store.
 ///
 /// # Panics
-/// When they do not.
-pub async fn lists_in_order_and_by_pages(storage: &dyn Storage) {
-    let mut keys = Vec::new();
+/// When it is otherwise.
+pub async fn lists_by_pages(storage: &dyn Storage) {
+    let mut stored = Vec::new();
     // Names of which one begins with the other: `/` stands after `.` and `-` and before digits.
     for centre in ["list", "list-b", "list2"] {
         for study in ["1.2", "1.2.3", "1.20"] {
-            keys.push(key_of(centre, study, "1.5", "1.7", Sha256Digest::of(b"a")));
-            keys.push(key_of(centre, study, "1.5.1", "1.7", Sha256Digest::of(b"a")));
+            for (series, found) in [("1.5.1", Found::ByReference), ("1.5", Found::ByKey)] {
+                let key = key_of(centre, study, series, "1.7", Sha256Digest::of(b"a"));
+                stored.push(put(storage, &key, b"a", found).await);
+            }
         }
     }
     let (study, centre) =
         (StudyInstanceUid::parse("1.2").expect("a UID"), CentreId::parse("list").expect("an id"));
-    keys.push(ObjectName::KeyImage { centre, study, sha256: Sha256Digest::of(b"a") }.key());
-    for key in keys.iter().rev() {
-        store_bytes(storage, key, Bytes::from_static(b"a")).await.expect("stored");
-    }
-    keys.sort();
-    assert_eq!(storage.list(None, 1000).await.expect("listed"), keys);
+    let picture = ObjectName::KeyImage { centre, study, sha256: Sha256Digest::of(b"a") }.key();
+    store_bytes(storage, &picture, Bytes::from_static(b"a")).await.expect("stored");
+    stored.push(picture.into());
+    stored.sort();
+    let all = storage.list(None, 1000).await.expect("listed");
+    let mut sorted = all.clone();
+    sorted.sort();
+    assert_eq!(sorted, stored);
     assert!(storage.list(None, 0).await.expect("listed").is_empty());
     for page_size in [1, 4] {
-        let mut pages: Vec<ObjectKey> = Vec::new();
+        let mut pages: Vec<ObjectRef> = Vec::new();
         loop {
             let page = storage.list(pages.last(), page_size).await.expect("listed");
             assert!(page.len() <= page_size);
@@ -316,33 +339,29 @@ pub async fn lists_in_order_and_by_pages(storage: &dyn Storage) {
                 break;
             }
             pages.extend(page);
-            assert!(pages.len() <= keys.len(), "pages overlap");
+            assert!(pages.len() <= all.len(), "pages overlap");
         }
-        assert_eq!(pages, keys, "pages of {page_size}");
+        assert_eq!(pages, all, "pages of {page_size}");
     }
-    let between = key_of("list", "1.2.99", "1", "1", Sha256Digest::of(b"nowhere"));
-    let expected: Vec<ObjectKey> = keys.iter().filter(|key| **key > between).cloned().collect();
-    assert_eq!(
-        storage.list(Some(&between), 1000).await.expect("listed"),
-        expected,
-        "after a key that is not there"
-    );
+    let gone = all.get(3).expect("there are more").clone();
+    storage.remove(&gone).await.expect("removed");
+    assert_eq!(storage.list(Some(&gone), 1000).await.expect("listed"), all[4..], "after one that is gone");
 }
 
 /// Twenty megabytes go through in small pieces, and come back in small pieces.
 ///
 /// # Panics
 /// When they do not.
-pub async fn streams_a_large_object(storage: &dyn Storage) {
+pub async fn streams_a_large_object(storage: &dyn Storage, found: Found) {
     let bytes = Bytes::from(pattern(LARGE_BYTES));
     let sha256 = Sha256Digest::of(&bytes);
     let key = key_of("large", "1.2", "1.2.3", "1.2.3.4", sha256);
-    let mut incoming = storage.receive().await.expect("receives");
+    let mut incoming = storage.receive(found).await.expect("receives");
     for start in (0..bytes.len()).step_by(128 * 1024) {
         incoming.write(bytes.slice(start..(start + 128 * 1024).min(bytes.len()))).await.expect("written");
     }
-    incoming.finish(&key, sha256).await.expect("finished");
-    let mut reader = storage.read(&key, None).await.expect("readable");
+    let object = incoming.finish(&key, sha256).await.expect("finished");
+    let mut reader = storage.read(&object, None).await.expect("readable");
     let mut hasher = Sha256::new();
     while let Some(piece) = reader.pieces.next().await.expect("a piece") {
         assert!(piece.len() <= PIECE_BYTES_MAX);
@@ -359,10 +378,11 @@ pub async fn refuses_more_than_the_reader_takes(storage: &dyn Storage) {
     let bytes = pattern(1000);
     let key = key("limit", 1, &bytes);
     store_bytes(storage, &key, bytes.clone().into()).await.expect("stored");
-    let reader = storage.read(&key, None).await.expect("readable");
+    let object = ObjectRef::from(key);
+    let reader = storage.read(&object, None).await.expect("readable");
     assert!(matches!(reader.collect(999).await, Err(StorageError::TooLarge { bytes_max: 999 })));
     assert_eq!(
-        storage.read(&key, None).await.expect("readable").collect(1000).await.expect("readable"),
+        storage.read(&object, None).await.expect("readable").collect(1000).await.expect("readable"),
         bytes
     );
 }

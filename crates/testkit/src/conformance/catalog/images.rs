@@ -8,6 +8,7 @@ use domain::{
     event::Event,
     id::CentreId,
     image::{Arrival, ArrivalOutcome, Source},
+    object::Place,
     person::Scope,
     port::{
         Catalog,
@@ -69,14 +70,14 @@ pub async fn a_first_image_makes_everything(catalog: Arc<dyn Catalog>) {
     assert!(!trail[0].detail.contains("PAT-1"));
 }
 
-/// The same data set again changes nothing and names the object that counts, whichever way it came.
+/// The same file again changes nothing and names the object that counts, whichever way it came.
 pub async fn the_same_again_is_recognised(catalog: Arc<dyn Catalog>) {
     let world = world(catalog).await;
     world.images("1.2", &["1.2.1.1"], 0).await;
     let before = study(&world, "1.2").await;
     let first = image(&world.centre, "1.2", "1.2.1.1", 0);
-    let mut again = with_other_bytes(first.clone(), "another file with the same data set");
-    again.instance.data_set_sha256 = first.instance.data_set_sha256;
+    let mut again = first.clone();
+    again.instance.object.place = Place::parse("elsewhere:1");
     again.source = Source::Web;
     let outcomes = world.catalog.record_arrivals(&[again, first.clone()], at(9)).await.unwrap();
     let already = ArrivalOutcome::AlreadyStored { object: first.instance.object.clone() };
@@ -104,7 +105,7 @@ pub async fn conflicts_are_held_once(catalog: Arc<dyn Catalog>) {
     let conflicts = world.catalog.conflicts(&key).await.unwrap();
     assert_eq!(conflicts.len(), 1);
     assert_eq!(conflicts[0].arrival, other.instance);
-    assert_eq!(conflicts[0].current_data_set_sha256, before[0].data_set_sha256);
+    assert_eq!(conflicts[0].current_sha256, before[0].file_sha256);
     assert_eq!(conflicts[0].current_study, key.uid);
     let tasks = open_tasks(&world.catalog).await;
     assert_eq!(tasks.len(), 1);
@@ -343,7 +344,7 @@ pub async fn image_sets_do_not_depend_on_order(catalog: Arc<dyn Catalog>) {
     let set = world.catalog.image_set(&world.key("1.2")).await.unwrap().unwrap();
     let expected = ["1.2.1.1", "1.2.1.2", "1.2.1.3"].map(|sop| {
         let instance = image(&world.centre, "1.2", sop, 0).instance;
-        (instance.sop_instance, instance.data_set_sha256)
+        (instance.sop_instance, instance.file_sha256)
     });
     assert_eq!((set.generation, set.count, set.digest), (3, 3, ImageSetDigest::of(expected)));
 }

@@ -11,7 +11,7 @@ use domain::{
     image::{
         Arrival, ArrivalOutcome, Instance, InstanceAttributes, SeriesAttributes, Source, StudyAttributes,
     },
-    object::ObjectName,
+    object::{ObjectName, ObjectRef, Place},
     order::OrderRequest,
     person::{Person, Role, Scope},
     port::{
@@ -123,7 +123,6 @@ pub(super) fn full_attributes() -> StudyAttributes {
 
 /// An image of a study, with header values of every kind. Its bytes follow from its names.
 pub(super) fn image(centre: &CentreId, study: &str, sop: &str, second: i64) -> Arrival {
-    let data_set = Sha256Digest::of(format!("{centre} {study} {sop}").as_bytes());
     let file = Sha256Digest::of(format!("file {centre} {study} {sop}").as_bytes());
     let (study, series, sop_instance) =
         (study_uid(study), SeriesInstanceUid::parse(&format!("{study}.1")).unwrap(), sop_uid(sop));
@@ -142,10 +141,9 @@ pub(super) fn image(centre: &CentreId, study: &str, sop: &str, second: i64) -> A
             sop_instance,
             sop_class: SopClassUid::parse("1.2.840.10008.5.1.4.1.1.2").unwrap(),
             transfer_syntax: TransferSyntaxUid::parse("1.2.840.10008.1.2.1").unwrap(),
-            object: object.key(),
+            object: ObjectRef { key: object.key(), place: Place::parse("018f:4096") },
             bytes: 1000,
             file_sha256: file,
-            data_set_sha256: data_set,
             attributes: InstanceAttributes {
                 number: Some(1),
                 rows: Some(512),
@@ -174,7 +172,6 @@ pub(super) fn image(centre: &CentreId, study: &str, sop: &str, second: i64) -> A
 /// The same names with other bytes.
 pub(super) fn with_other_bytes(mut arrival: Arrival, salt: &str) -> Arrival {
     let instance = &mut arrival.instance;
-    instance.data_set_sha256 = Sha256Digest::of(salt.as_bytes());
     instance.file_sha256 = Sha256Digest::of(format!("file {salt}").as_bytes());
     instance.object = ObjectName::Instance {
         centre: instance.centre.clone(),
@@ -183,7 +180,8 @@ pub(super) fn with_other_bytes(mut arrival: Arrival, salt: &str) -> Arrival {
         instance: instance.sop_instance.clone(),
         sha256: instance.file_sha256,
     }
-    .key();
+    .key()
+    .into();
     arrival
 }
 
