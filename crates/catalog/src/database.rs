@@ -5,6 +5,7 @@ use std::{
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
     str::FromStr as _,
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,6 +20,7 @@ use crate::{
     config::CatalogConfig,
     dialect::{BUSY_TIMEOUT_MS, Dialect},
     error::{OpenError, Problem},
+    images::Remembered,
     sql::{Columns as _, Sql},
 };
 
@@ -38,6 +40,7 @@ pub struct SqlCatalog {
     writers: AnyPool,
     readers: AnyPool,
     file: Option<PathBuf>,
+    remembered: Arc<Remembered>,
 }
 
 /// A transaction that changes something. Dropping it undoes everything.
@@ -224,7 +227,7 @@ impl SqlCatalog {
         // The writer comes first: it makes the write-ahead log that the readers open.
         let writers = pool(&address, Dialect::Sqlite, true, 1).await?;
         let readers = pool(&address, Dialect::Sqlite, false, SQLITE_READERS_MAX).await?;
-        Ok(Self { dialect: Dialect::Sqlite, writers, readers, file: Some(path) })
+        Ok(Self { dialect: Dialect::Sqlite, writers, readers, file: Some(path), remembered: Arc::default() })
     }
 
     async fn postgres(url: &str, connections: u32) -> Result<Self, OpenError> {
@@ -232,7 +235,18 @@ impl SqlCatalog {
             return Err(OpenError::Address("expected postgres://…"));
         }
         let pool = pool(url, Dialect::Postgres, true, connections).await?;
-        Ok(Self { dialect: Dialect::Postgres, writers: pool.clone(), readers: pool, file: None })
+        Ok(Self {
+            dialect: Dialect::Postgres,
+            writers: pool.clone(),
+            readers: pool,
+            file: None,
+            remembered: Arc::default(),
+        })
+    }
+
+    /// What is known of studies whose images are arriving.
+    pub(crate) fn remembered(&self) -> &Remembered {
+        &self.remembered
     }
 
     pub(crate) const fn dialect(&self) -> Dialect {

@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod filter;
+mod remembered;
 pub(crate) mod row;
 
 use async_trait::async_trait;
@@ -19,6 +20,7 @@ use domain::{
 use sqlx::{AnyConnection, any::AnyRow};
 
 pub(crate) use arrivals::resolve_conflicts;
+pub(crate) use remembered::Remembered;
 
 use crate::{
     SqlCatalog,
@@ -188,7 +190,14 @@ impl Images for SqlCatalog {
         if arrivals.is_empty() {
             return Ok(Vec::new());
         }
-        transact!(self, "recording arrivals", |change| arrivals::record(change, arrivals, kept(at)))
+        let short = remembered::record(self, arrivals, kept(at)).await;
+        if let Some(outcomes) = short.map_err(|problem| problem.during("recording arrivals"))? {
+            return Ok(outcomes);
+        }
+        let recorded =
+            transact!(self, "recording arrivals", |change| arrivals::record(change, arrivals, kept(at)))?;
+        self.remembered().keep(recorded.memories);
+        Ok(recorded.outcomes)
     }
 
     async fn sender_said(&self, study: &StudyKey, evidence: &Evidence) -> Known<()> {

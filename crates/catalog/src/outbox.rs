@@ -22,8 +22,16 @@ pub(crate) struct NewRow<'a> {
     pub(crate) due: Timestamp,
 }
 
-/// Writes the one unpublished row of the event's subject: a new row, or the next revision of the one that waits.
-pub(crate) async fn write(connection: &mut AnyConnection, row: NewRow<'_>) -> Result<(), Problem> {
+impl<'a> NewRow<'a> {
+    /// The row that leads to a decision on completeness, and then to a draft.
+    pub(crate) fn study_stored(study: &'a StudyKey, lane: Lane, due: Timestamp) -> Self {
+        let event = Event::StudyStoredV1 { centre: study.centre.to_string(), study: study.uid.to_string() };
+        Self { centre: &study.centre, study: &study.uid, lane, event, due }
+    }
+}
+
+/// The statement that writes the one unpublished row of the event's subject: a new row, or the next revision of the one that waits.
+pub(crate) fn row(row: &NewRow<'_>) -> Sql {
     Sql::new(
         "INSERT INTO outbox (centre, id, revision, subject, study, lane, event, due)
          VALUES ($1, $2, 1, $3, $4, $5, $6, $7)
@@ -36,9 +44,11 @@ pub(crate) async fn write(connection: &mut AnyConnection, row: NewRow<'_>) -> Re
     .bind(row.lane)
     .bind(row.event.to_json())
     .bind(row.due)
-    .execute(connection)
-    .await?;
-    Ok(())
+}
+
+/// Writes such a row.
+pub(crate) async fn write(connection: &mut AnyConnection, new: NewRow<'_>) -> Result<(), Problem> {
+    row(&new).execute(connection).await.map(drop)
 }
 
 /// Writes the row that leads to a decision on completeness, and then to a draft.
@@ -48,8 +58,7 @@ pub(crate) async fn study_stored(
     lane: Lane,
     due: Timestamp,
 ) -> Result<(), Problem> {
-    let event = Event::StudyStoredV1 { centre: study.centre.to_string(), study: study.uid.to_string() };
-    write(connection, NewRow { centre: &study.centre, study: &study.uid, lane, event, due }).await
+    write(connection, NewRow::study_stored(study, lane, due)).await
 }
 
 /// Moves everything that waits for a study to another lane.

@@ -12,18 +12,18 @@ use domain::{
 use jiff::civil::Date;
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{
-    AnyConnection, Arguments as _, AssertSqlSafe, Row as _,
+    Any, AnyConnection, Arguments as _, AssertSqlSafe, Row as _,
     any::{AnyArguments, AnyRow},
+    query::Query,
 };
 
-use crate::error::Problem;
+use crate::{dialect::Dialect, error::Problem};
 
 /// A statement and its values. Its text is made of constants and placeholders alone; values only ever come in as [`Value`].
 #[derive(Default)]
 pub(crate) struct Sql {
     text: String,
-    values: AnyArguments,
-    count: usize,
+    values: Vec<Value>,
 }
 
 /// A value for a placeholder.
@@ -44,7 +44,7 @@ impl Sql {
 
     /// The value of the next placeholder.
     pub(crate) fn bind(mut self, value: impl Into<Value>) -> Self {
-        self.add(value.into());
+        self.values.push(value.into());
         self
     }
 
@@ -56,9 +56,9 @@ impl Sql {
 
     /// Goes on with a placeholder and its value.
     pub(crate) fn value(&mut self, value: impl Into<Value>) -> &mut Self {
-        self.add(value.into());
+        self.values.push(value.into());
         self.text.push('$');
-        self.text.push_str(&self.count.to_string());
+        self.text.push_str(&self.values.len().to_string());
         self
     }
 
@@ -74,30 +74,79 @@ impl Sql {
         self.push(")")
     }
 
-    fn add(&mut self, value: Value) {
-        let added = match value {
-            Value::Text(text) => self.values.add(text),
-            Value::Int(number) => self.values.add(number),
-            Value::Bytes(bytes) => self.values.add(bytes),
-        };
-        added.expect("texts, numbers and bytes can always be handed to the driver");
-        self.count += 1;
+    /// Goes on with another statement, whose placeholders are counted on from ours.
+    fn append(&mut self, other: Self) {
+        let before = self.values.len();
+        let mut parts = other.text.split('$');
+        self.text.push_str(parts.next().unwrap_or_default());
+        for part in parts {
+            let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            let (number, rest) = part.split_at(digits);
+            let number: usize =
+                number.parse().expect("a dollar sign is only written before a placeholder's number");
+            self.text.push('$');
+            self.text.push_str(&(before + number).to_string());
+            self.text.push_str(rest);
+        }
+        self.text.push_str(";\n");
+        self.values.extend(other.values);
+    }
+
+    fn query<'q>(self) -> Query<'q, Any, AnyArguments> {
+        sqlx::query_with(AssertSqlSafe(self.text), arguments(self.values))
     }
 
     /// Runs it and counts the rows that it changed.
     pub(crate) async fn execute(self, connection: &mut AnyConnection) -> Result<u64, Problem> {
-        let query = sqlx::query_with(AssertSqlSafe(self.text), self.values);
-        Ok(query.execute(connection).await?.rows_affected())
+        Ok(self.query().execute(connection).await?.rows_affected())
     }
 
     /// All its rows.
     pub(crate) async fn all(self, connection: &mut AnyConnection) -> Result<Vec<AnyRow>, Problem> {
-        Ok(sqlx::query_with(AssertSqlSafe(self.text), self.values).fetch_all(connection).await?)
+        Ok(self.query().fetch_all(connection).await?)
     }
 
     /// Its first row. The statement runs to its end all the same.
     pub(crate) async fn first(self, connection: &mut AnyConnection) -> Result<Option<AnyRow>, Problem> {
         Ok(self.all(connection).await?.into_iter().next())
+    }
+}
+
+fn arguments(values: Vec<Value>) -> AnyArguments {
+    let mut arguments = AnyArguments::default();
+    for value in values {
+        let added = match value {
+            Value::Text(text) => arguments.add(text),
+            Value::Int(number) => arguments.add(number),
+            Value::Bytes(bytes) => arguments.add(bytes),
+        };
+        added.expect("texts, numbers and bytes can always be handed to the driver");
+    }
+    arguments
+}
+
+/// Runs statements that give no rows, one after the other, and counts the rows that they changed in all. SQLite gets them in one piece:
+/// its driver has a thread for each connection, and every turn between that and ours costs more than most statements.
+pub(crate) async fn run_together(
+    statements: Vec<Sql>,
+    dialect: Dialect,
+    connection: &mut AnyConnection,
+) -> Result<u64, Problem> {
+    match dialect {
+        Dialect::Sqlite => {
+            let mut all = Sql::default();
+            for statement in statements {
+                all.append(statement);
+            }
+            all.execute(connection).await
+        }
+        Dialect::Postgres => {
+            let mut changed = 0;
+            for statement in statements {
+                changed += statement.execute(connection).await?;
+            }
+            Ok(changed)
+        }
     }
 }
 

@@ -35,8 +35,21 @@ pub(crate) struct Line<'a> {
     pub(crate) at: Timestamp,
 }
 
-/// Writes a line of the audit.
-pub(crate) async fn audit(connection: &mut AnyConnection, line: Line<'_>) -> Result<(), Problem> {
+impl<'a> Line<'a> {
+    /// A line about a study.
+    pub(crate) const fn of_study(
+        actor: &'a Actor,
+        action: Action,
+        study: &'a StudyKey,
+        detail: &'a str,
+        at: Timestamp,
+    ) -> Self {
+        Self { actor, action, centre: Some(&study.centre), study: Some(&study.uid), detail, at }
+    }
+}
+
+/// The statement that writes a line of the audit.
+pub(crate) fn line(line: &Line<'_>) -> Sql {
     Sql::new(
         "INSERT INTO audit (centre, id, at, actor, action, study, detail) VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
@@ -47,9 +60,11 @@ pub(crate) async fn audit(connection: &mut AnyConnection, line: Line<'_>) -> Res
     .bind(line.action.as_str())
     .bind(line.study.map(StudyInstanceUid::as_str))
     .bind(line.detail)
-    .execute(connection)
-    .await?;
-    Ok(())
+}
+
+/// Writes a line of the audit.
+pub(crate) async fn audit(connection: &mut AnyConnection, of: Line<'_>) -> Result<(), Problem> {
+    line(&of).execute(connection).await.map(drop)
 }
 
 /// Writes a line of the audit about a study.
@@ -61,8 +76,7 @@ pub(crate) async fn audit_study(
     detail: &str,
     at: Timestamp,
 ) -> Result<(), Problem> {
-    let line = Line { actor, action, centre: Some(&study.centre), study: Some(&study.uid), detail, at };
-    audit(connection, line).await
+    audit(connection, Line::of_study(actor, action, study, detail, at)).await
 }
 
 /// Opens a task with its audit, unless one of the same centre, kind and subject is open.

@@ -2,13 +2,15 @@
 //!
 //! There is no added delay: while one transaction is being committed, the next arrivals gather behind it.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use domain::{
     image::{Arrival, ArrivalOutcome},
     port::{Catalog, Clock},
 };
 use tokio::sync::{mpsc, oneshot};
+
+use crate::lanes::Lanes;
 
 /// Arrivals that wait at one time. More senders than this wait for a place, with their bytes in storage.
 const WAITING_MAX: usize = 256;
@@ -32,12 +34,19 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Starts the task that writes. It ends when every clone is gone and all that waited is written.
-    #[must_use]
-    pub fn start(catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>) -> Self {
+    /// Starts the thread that writes. It ends when every clone is gone and all that waited is written.
+    ///
+    /// # Errors
+    /// When the system has no thread for it.
+    pub fn start(catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let (waiting, arrivals) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(write(arrivals, catalog, clock));
-        Self { waiting }
+        let lanes = Lanes::start("ledger", 1)?;
+        let lane = lanes.next().clone();
+        lane.spawn(async move {
+            write(arrivals, catalog, clock).await;
+            drop(lanes);
+        });
+        Ok(Self { waiting })
     }
 
     /// Returns when the arrival is durable in the catalog, with its outbox row.
@@ -54,6 +63,13 @@ impl Ledger {
 async fn write(mut arrivals: mpsc::Receiver<Waiting>, catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>) {
     let mut waiting = Vec::with_capacity(BATCH_MAX);
     while arrivals.recv_many(&mut waiting, BATCH_MAX).await > 0 {
+        // Objects share flushes, so several become durable in the same moment: those behind the first are about to ask, too.
+        tokio::task::yield_now().await;
+        while waiting.len() < BATCH_MAX
+            && let Ok(one) = arrivals.try_recv()
+        {
+            waiting.push(one);
+        }
         let (batch, answers): (Vec<_>, Vec<_>) =
             waiting.drain(..).map(|one| (one.arrival, one.answer)).unzip();
         metrics::histogram!("telerad_intake_batch_images").record(count(batch.len()));

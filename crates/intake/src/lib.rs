@@ -6,6 +6,7 @@
 
 pub mod association;
 pub mod config;
+mod lanes;
 pub mod ledger;
 pub mod receive;
 pub mod web;

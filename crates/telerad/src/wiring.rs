@@ -42,6 +42,9 @@ pub enum StartError {
     /// No broker.
     #[error("the broker cannot be reached: check [broker]")]
     Broker(#[source] domain::port::BrokerError),
+    /// No thread for the ledger.
+    #[error("the system gives no more threads: raise its limit on processes, or end some")]
+    Threads(#[source] std::io::Error),
     /// An address is taken or not ours.
     #[error(
         "{what} cannot listen on {address}: another program may hold it, or the address is not this machine's"

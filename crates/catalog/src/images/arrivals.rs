@@ -17,18 +17,19 @@ use domain::{
     work::Lane,
 };
 
-use super::row;
+use super::{remembered::Memory, row};
 use crate::{
     database::Change,
     error::Problem,
-    orders, outbox,
+    orders,
+    outbox::{self, NewRow},
     sql::{Columns as _, Sql, json, kept},
-    trail::{CATALOG, audit_study, open_task},
+    trail::{self, CATALOG, Line, audit_study, open_task},
     wire::WireInstance,
 };
 
 /// Rows of one INSERT: 50 instances have 950 values, far below every limit, and more rows gain little.
-const INSTANCES_PER_STATEMENT: usize = 50;
+pub(crate) const INSTANCES_PER_STATEMENT: usize = 50;
 
 /// What is known of an instance that was there before.
 struct Current {
@@ -39,10 +40,25 @@ struct Current {
 
 /// How many arrivals of a study became what.
 #[derive(Default)]
-struct Tally {
+pub(crate) struct Tally {
     stored: u32,
     already: u32,
     held: u32,
+}
+
+impl Tally {
+    pub(crate) fn stored(images: usize) -> Self {
+        Self { stored: u32::try_from(images).unwrap_or(u32::MAX), ..Self::default() }
+    }
+}
+
+/// What became of a batch.
+#[derive(Default)]
+pub(crate) struct Recorded {
+    /// Of each arrival, in their order.
+    pub(crate) outcomes: Vec<ArrivalOutcome>,
+    /// Studies as they are now, to be remembered once this is committed.
+    pub(crate) memories: Vec<Memory>,
 }
 
 /// Makes arrivals known. Studies are taken in the order of their names, so that two batches never wait for each other in a circle.
@@ -50,7 +66,7 @@ pub(crate) async fn record(
     change: &mut Change,
     arrivals: &[Arrival],
     at: Timestamp,
-) -> Result<Vec<ArrivalOutcome>, Problem> {
+) -> Result<Recorded, Problem> {
     let mut studies: BTreeMap<StudyKey, Vec<usize>> = BTreeMap::new();
     for (place, arrival) in arrivals.iter().enumerate() {
         let instance = &arrival.instance;
@@ -58,7 +74,8 @@ pub(crate) async fn record(
         studies.entry(key).or_default().push(place);
     }
     let mut quiet_periods: HashMap<CentreId, Duration> = HashMap::new();
-    let mut outcomes = vec![ArrivalOutcome::Stored; arrivals.len()];
+    let outcomes = vec![ArrivalOutcome::Stored; arrivals.len()];
+    let mut recorded = Recorded { outcomes, memories: Vec::new() };
     for (key, places) in studies {
         let quiet = match quiet_periods.get(&key.centre) {
             Some(quiet) => *quiet,
@@ -69,12 +86,13 @@ pub(crate) async fn record(
             }
         };
         let of_study: Vec<&Arrival> = places.iter().map(|place| &arrivals[*place]).collect();
-        let became = record_study(change, &key, &of_study, quiet, at).await?;
+        let (became, memory) = record_study(change, &key, &of_study, quiet, at).await?;
         for (place, outcome) in places.into_iter().zip(became) {
-            outcomes[place] = outcome;
+            recorded.outcomes[place] = outcome;
         }
+        recorded.memories.extend(memory);
     }
-    Ok(outcomes)
+    Ok(recorded)
 }
 
 /// How long a study of a centre must be quiet.
@@ -90,12 +108,13 @@ async fn record_study(
     arrivals: &[&Arrival],
     quiet: Duration,
     at: Timestamp,
-) -> Result<Vec<ArrivalOutcome>, Problem> {
+) -> Result<(Vec<ArrivalOutcome>, Option<Memory>), Problem> {
     let (mut row, is_new) = study_for(change, key, arrivals[0], quiet, at).await?;
     let fresh = insert_instances(change, arrivals).await?;
     let current = current_contents(change, &key.centre, arrivals, &fresh).await?;
     let mut tally = Tally::default();
     let mut outcomes = Vec::with_capacity(arrivals.len());
+    let mut memory = None;
     for (place, arrival) in arrivals.iter().enumerate() {
         if fresh.contains(&place) {
             tally.stored += 1;
@@ -121,12 +140,20 @@ async fn record_study(
             row.study.completeness.clone().image_came(at, quiet)
         };
         row::write_counts(change, &row.study).await?;
-        follow_up(change, &row, &stored[0].source, &tally, at).await?;
+        for statement in follow_up(&row.study, &stored[0].source, &tally, at) {
+            statement.execute(change).await?;
+        }
+        if row.signed_version() > 0 {
+            images_after_signature(change, key, at).await?;
+        } else {
+            let series = stored.iter().map(|arrival| arrival.instance.series.clone()).collect();
+            memory = Some(Memory { study: row.study, quiet, series, read_at: at });
+        }
     } else if is_new {
         // Every image of it is held as a conflict of another study: nothing to show under this name.
         forget(change, &row.study).await?;
     }
-    Ok(outcomes)
+    Ok((outcomes, memory))
 }
 
 /// The study's row, locked; made from its first arrival when there is none, with the order that it answers.
@@ -190,16 +217,8 @@ async fn insert_instances(change: &mut Change, arrivals: &[&Arrival]) -> Result<
     places.sort_unstable();
     let mut fresh = BTreeSet::new();
     for chunk in places.chunks(INSTANCES_PER_STATEMENT) {
-        let mut sql = Sql::new("INSERT INTO instance (");
-        sql.push(row::INSTANCE_COLUMNS).push(") VALUES ");
-        for (n, place) in chunk.iter().enumerate() {
-            if n > 0 {
-                sql.push(", ");
-            }
-            let instance = &arrivals[*place].instance;
-            row::instance_values(&mut sql, instance, instance.received);
-        }
-        sql.push(" ON CONFLICT (centre, sop_instance) DO NOTHING RETURNING sop_instance");
+        let mut sql = row::insert_instances(chunk.iter().map(|place| &arrivals[*place].instance));
+        sql.push(" RETURNING sop_instance");
         for row in sql.all(change).await? {
             let uid = row.parsed("sop_instance", |text| SopInstanceUid::parse(text).ok())?;
             fresh.extend(firsts.get(&uid));
@@ -241,14 +260,9 @@ async fn current_contents(
 /// Adds what was stored to the rows of its series and to the study in memory.
 async fn count(change: &mut Change, study: &mut Study, stored: &[&Arrival]) -> Result<(), Problem> {
     let mut by_series: BTreeMap<&SeriesInstanceUid, (&Arrival, u32)> = BTreeMap::new();
+    count_images(study, stored);
     for arrival in stored {
         by_series.entry(&arrival.instance.series).or_insert((arrival, 0)).1 += 1;
-        let received = kept(arrival.instance.received);
-        study.first_received = study.first_received.min(received);
-        study.last_received = study.last_received.max(received);
-        study.bytes = study.bytes.saturating_add(arrival.instance.bytes);
-        study.instance_count = study.instance_count.saturating_add(1);
-        study.generation += 1;
     }
     for (series, (first, added)) in by_series {
         let attributes = &first.series;
@@ -281,6 +295,18 @@ async fn count(change: &mut Change, study: &mut Study, stored: &[&Arrival]) -> R
     Ok(())
 }
 
+/// Adds images to a study in memory.
+pub(crate) fn count_images(study: &mut Study, images: &[&Arrival]) {
+    for arrival in images {
+        let received = kept(arrival.instance.received);
+        study.first_received = study.first_received.min(received);
+        study.last_received = study.last_received.max(received);
+        study.bytes = study.bytes.saturating_add(arrival.instance.bytes);
+        study.instance_count = study.instance_count.saturating_add(1);
+        study.generation += 1;
+    }
+}
+
 fn add_modality(modalities: &mut Vec<String>, modality: Option<&str>) {
     let Some(modality) = modality.filter(|modality| !modality.is_empty()) else { return };
     if let Err(place) = modalities.binary_search_by(|known| known.as_str().cmp(modality)) {
@@ -288,15 +314,8 @@ fn add_modality(modalities: &mut Vec<String>, modality: Option<&str>) {
     }
 }
 
-/// Writes what follows from new images: audit, the outbox row, and a task when the report is signed already.
-async fn follow_up(
-    change: &mut Change,
-    row: &row::StudyRow,
-    source: &Source,
-    tally: &Tally,
-    at: Timestamp,
-) -> Result<(), Problem> {
-    let study = &row.study;
+/// What is written whenever images are new: the line of the audit, and the outbox row. Each changes one row.
+pub(crate) fn follow_up(study: &Study, source: &Source, tally: &Tally, at: Timestamp) -> [Sql; 2] {
     let actor = match source {
         Source::Association(ae) => Actor::Peer(ae.clone()),
         Source::Web => Actor::Role("intake"),
@@ -304,20 +323,23 @@ async fn follow_up(
     };
     let Tally { stored, already, held } = tally;
     let detail = format!("{stored} stored, {already} known already, {held} held as conflicts");
-    audit_study(change, &actor, Action::ImagesStored, &study.key, &detail, at).await?;
     let due = match study.completeness.belief {
         Belief::Arriving { decide_at } => decide_at,
         Belief::Complete { .. } | Belief::Short { .. } => at,
     };
-    outbox::study_stored(change, &study.key, study.priority, due).await?;
-    if row.signed_version() == 0 {
-        return Ok(());
-    }
+    [
+        trail::line(&Line::of_study(&actor, Action::ImagesStored, &study.key, &detail, at)),
+        outbox::row(&NewRow::study_stored(&study.key, study.priority, due)),
+    ]
+}
+
+/// Opens a task: the report is signed already.
+async fn images_after_signature(change: &mut Change, key: &StudyKey, at: Timestamp) -> Result<(), Problem> {
     let task = NewTask {
-        centre: study.key.centre.clone(),
-        study: Some(study.key.uid.clone()),
+        centre: key.centre.clone(),
+        study: Some(key.uid.clone()),
         kind: TaskKind::ImagesAfterSignature,
-        subject: study.key.uid.to_string(),
+        subject: key.uid.to_string(),
         reason: "Images came after the report was signed.".to_owned(),
         next_step: "Look at the new images and sign an addendum if they change the report.".to_owned(),
     };

@@ -285,6 +285,20 @@ pub(crate) const INSTANCE_COLUMNS: &str = "centre, sop_instance, study, series, 
      bytes, file_sha256, data_set_sha256, number, pixel_rows, pixel_columns, bits_allocated, frames, position_mm, \
      orientation, header_bytes, received";
 
+/// Writes instances that are not known yet.
+pub(crate) fn insert_instances<'a>(instances: impl IntoIterator<Item = &'a Instance>) -> Sql {
+    let mut sql = Sql::new("INSERT INTO instance (");
+    sql.push(INSTANCE_COLUMNS).push(") VALUES ");
+    for (n, instance) in instances.into_iter().enumerate() {
+        if n > 0 {
+            sql.push(", ");
+        }
+        instance_values(&mut sql, instance, instance.received);
+    }
+    sql.push(" ON CONFLICT (centre, sop_instance) DO NOTHING");
+    sql
+}
+
 /// Goes on with the values of an instance, in parentheses.
 pub(crate) fn instance_values(sql: &mut Sql, instance: &Instance, received: Timestamp) {
     let attributes = &instance.attributes;
@@ -297,7 +311,7 @@ pub(crate) fn instance_values(sql: &mut Sql, instance: &Instance, received: Time
     sql.push(", ").value(instance.object.to_string());
     sql.push(", ").value(instance.bytes);
     sql.push(", ").value(instance.file_sha256);
-    // `data_set_sha256`, from when it was another digest: `docs/decisions/0008-packs.md`.
+    // `data_set_sha256`, from when it was another digest: `docs/decisions/0010-packs.md`.
     sql.push(", ").value(instance.file_sha256);
     sql.push(", ").value(attributes.number);
     sql.push(", ").value(attributes.rows);

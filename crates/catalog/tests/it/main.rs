@@ -8,6 +8,7 @@
 
 mod databases;
 mod durable;
+mod processes;
 mod schema;
 
 mod sqlite {

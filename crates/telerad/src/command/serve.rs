@@ -149,7 +149,8 @@ impl Starting<'_> {
     async fn intake(&mut self) -> Result<Router, StartError> {
         let (parts, config) = (&self.parts, &self.settings.intake);
         let (catalog, clock) = (&parts.catalog, &parts.clock);
-        let ledger = intake::Ledger::start(Arc::clone(catalog), Arc::clone(clock));
+        let ledger =
+            intake::Ledger::start(Arc::clone(catalog), Arc::clone(clock)).map_err(StartError::Threads)?;
         let intake = intake::Intake::new(Arc::clone(&parts.storage), ledger, Arc::clone(clock), config);
         let (listener, address) = listen("the DICOM server", config.listen).await?;
         self.dicom = Some(address);

@@ -575,3 +575,49 @@ async fn filters_by_list_and_range(world: &World) {
     assert_eq!(names(world.catalog.studies(&page).await.unwrap()), ["1.3", "1.2"]);
     assert_eq!(world.catalog.studies(&StudyFilter { limit: 0, ..latest }).await.unwrap(), []);
 }
+
+/// Two processes, each with a catalog of its own on one database, take turns with the images of a study: what one remembers of it is
+/// never trusted when the other changed it, and nothing is counted twice or lost.
+pub async fn processes_take_turns(one: Arc<dyn Catalog>, other: Arc<dyn Catalog>) {
+    let world = world(one).await;
+    let mut count = 0;
+    for (turn, catalog) in
+        [&world.catalog, &world.catalog, &other, &other, &world.catalog, &other].into_iter().enumerate()
+    {
+        let second = i64::try_from(turn).unwrap();
+        let batch: Vec<Arrival> = (0..3)
+            .map(|n| image(&world.centre, "1.2", &format!("1.2.1.{}", 10 * turn + n + 1), second))
+            .collect();
+        let outcomes = catalog.record_arrivals(&batch, at(second)).await.unwrap();
+        assert_eq!(
+            outcomes,
+            [ArrivalOutcome::Stored, ArrivalOutcome::Stored, ArrivalOutcome::Stored],
+            "turn {turn}"
+        );
+        count += 3;
+        let found = study(&world, "1.2").await;
+        assert_eq!(
+            (found.instance_count, found.generation, found.bytes),
+            (count, u64::from(count), 1000 * u64::from(count))
+        );
+        assert_eq!((found.series_count, found.last_received), (1, at(second)));
+        assert_eq!(found.completeness.belief, Belief::Arriving { decide_at: at(second + QUIET) });
+    }
+    let key = world.key("1.2");
+    let series = world.catalog.series(&key).await.unwrap();
+    assert_eq!(series.iter().map(|series| series.instance_count).collect::<Vec<_>>(), [count]);
+    assert_eq!(world.catalog.study_trail(&key, 100).await.unwrap().len(), 6, "a line for each batch");
+    assert_eq!(world.outbox().await[0].work.revision, 6);
+    // Known images among new ones: the plain way is not enough, and nothing of it stays.
+    let known = image(&world.centre, "1.2", "1.2.1.1", 0);
+    let fresh = image(&world.centre, "1.2", "1.2.1.99", 9);
+    let outcomes = world.catalog.record_arrivals(&[known.clone(), fresh], at(9)).await.unwrap();
+    let already = ArrivalOutcome::AlreadyStored { object: known.instance.object };
+    assert_eq!(outcomes, [already, ArrivalOutcome::Stored]);
+    assert_eq!(study(&world, "1.2").await.instance_count, count + 1);
+    // Signed in between: the task must open.
+    world.sign("1.2", 0, 10).await;
+    let late = image(&world.centre, "1.2", "1.2.1.100", 11);
+    world.catalog.record_arrivals(&[late], at(11)).await.unwrap();
+    assert_eq!(open_tasks(&world.catalog).await[0].kind, TaskKind::ImagesAfterSignature);
+}

@@ -1,0 +1,186 @@
+//! The short way for arrivals. What was learnt of a study when its last images were made known serves for the next ones: the same
+//! changes are written without asking first, in one go, and hold only if the study is still as it was remembered. When it is not, nothing
+//! is written and the long way (`arrivals`) is taken, which asks.
+//!
+//! Only the plainest case goes this way: every image is new, its series is known, and the report is not signed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use domain::{
+    Duration, Timestamp,
+    image::{Arrival, ArrivalOutcome},
+    study::{Study, StudyKey},
+    uid::{SeriesInstanceUid, SopInstanceUid},
+};
+
+use super::{arrivals, row};
+use crate::{
+    SqlCatalog,
+    error::Problem,
+    sql::{Sql, json, run_together},
+    wire::WireCompleteness,
+};
+
+/// Studies that are remembered; more than associations and requests that arrive at one time.
+const STUDIES_MAX: usize = 256;
+/// How long a study is remembered before the long way looks again: so long may a change of the centre's quiet period go unnoticed.
+const REMEMBERED_FOR: Duration = Duration::from_secs(30);
+
+/// What is remembered of studies whose images are arriving.
+#[derive(Default)]
+pub(crate) struct Remembered(Mutex<HashMap<StudyKey, Memory>>);
+
+/// A study as a transaction left it.
+#[derive(Clone)]
+pub(crate) struct Memory {
+    pub(crate) study: Study,
+    pub(crate) quiet: Duration,
+    /// Series that have an image already.
+    pub(crate) series: BTreeSet<SeriesInstanceUid>,
+    /// When it was last read from the database.
+    pub(crate) read_at: Timestamp,
+}
+
+/// What is written for one study, and what it leaves.
+struct Step<'a> {
+    before: Memory,
+    after: Memory,
+    images: Vec<&'a Arrival>,
+}
+
+impl Remembered {
+    fn lock(&self) -> MutexGuard<'_, HashMap<StudyKey, Memory>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what a committed transaction left. Series that were remembered before are known still.
+    pub(crate) fn keep(&self, memories: impl IntoIterator<Item = Memory>) {
+        let mut all = self.lock();
+        for mut memory in memories {
+            if let Some(known) = all.remove(&memory.study.key) {
+                memory.series.extend(known.series);
+            }
+            if all.len() >= STUDIES_MAX {
+                let oldest = all.values().min_by_key(|known| known.study.last_received);
+                if let Some(oldest) = oldest.map(|known| known.study.key.clone()) {
+                    all.remove(&oldest);
+                }
+            }
+            all.insert(memory.study.key.clone(), memory);
+        }
+    }
+
+    fn forget<'a>(&self, keys: impl IntoIterator<Item = &'a StudyKey>) {
+        let mut all = self.lock();
+        for key in keys {
+            all.remove(key);
+        }
+    }
+
+    /// What would be written for these arrivals; `None` when one of them cannot go the short way.
+    fn steps<'a>(&self, arrivals: &'a [Arrival], at: Timestamp) -> Option<Vec<Step<'a>>> {
+        let mut by_study: BTreeMap<StudyKey, Vec<&Arrival>> = BTreeMap::new();
+        let mut seen: BTreeSet<&SopInstanceUid> = BTreeSet::new();
+        for arrival in arrivals {
+            let instance = &arrival.instance;
+            if !seen.insert(&instance.sop_instance) {
+                return None;
+            }
+            let key = StudyKey { centre: instance.centre.clone(), uid: instance.study.clone() };
+            by_study.entry(key).or_default().push(arrival);
+        }
+        let all = self.lock();
+        let step = |(key, images): (StudyKey, Vec<&'a Arrival>)| {
+            let before = all.get(&key)?;
+            let fresh = before.read_at + REMEMBERED_FOR > at;
+            let known = images.iter().all(|arrival| before.series.contains(&arrival.instance.series));
+            (fresh && known).then(|| {
+                let mut after = before.clone();
+                arrivals::count_images(&mut after.study, &images);
+                after.study.completeness = after.study.completeness.image_came(at, before.quiet);
+                Step { before: before.clone(), after, images }
+            })
+        };
+        by_study.into_iter().map(step).collect()
+    }
+}
+
+/// Makes arrivals known the short way; `None`, with nothing written, when that is not possible.
+pub(crate) async fn record(
+    catalog: &SqlCatalog,
+    arrivals: &[Arrival],
+    at: Timestamp,
+) -> Result<Option<Vec<ArrivalOutcome>>, Problem> {
+    let Some(steps) = catalog.remembered().steps(arrivals, at) else { return Ok(None) };
+    let mut statements = Vec::new();
+    let mut expected = 0;
+    for step in &steps {
+        expected += write(step, at, &mut statements);
+    }
+    let keys = || steps.iter().map(|step| &step.before.study.key);
+    let mut change = catalog.begin().await?;
+    let changed = run_together(statements, change.dialect, &mut change).await;
+    if !matches!(changed, Ok(changed) if changed == expected) {
+        // Dropping the transaction undoes it. What is wrong, the long way finds out and says.
+        catalog.remembered().forget(keys());
+        return Ok(None);
+    }
+    if let Err(problem) = change.commit().await {
+        catalog.remembered().forget(keys());
+        return Err(problem);
+    }
+    catalog.remembered().keep(steps.into_iter().map(|step| step.after));
+    Ok(Some(vec![ArrivalOutcome::Stored; arrivals.len()]))
+}
+
+/// Adds the statements for one study, the row of the study first, as the long way locks it; gives how many rows they change when
+/// everything is as remembered.
+fn write(step: &Step<'_>, at: Timestamp, statements: &mut Vec<Sql>) -> u64 {
+    let Step { before, after, images } = step;
+    let (key, before, study) = (&before.study.key, &before.study, &after.study);
+    let update = Sql::new(
+        "UPDATE study SET instance_count = $3, bytes = $4, generation = $5, first_received = $6, last_received = $7,
+             completeness = $8
+         WHERE centre = $1 AND study = $2 AND generation = $9 AND instance_count = $10 AND completeness = $11
+             AND priority = $12 AND signed_version = 0",
+    );
+    statements.push(
+        update
+            .bind(&key.centre)
+            .bind(&key.uid)
+            .bind(study.instance_count)
+            .bind(study.bytes)
+            .bind(study.generation)
+            .bind(study.first_received)
+            .bind(study.last_received)
+            .bind(json(&WireCompleteness::new(&study.completeness)))
+            .bind(before.generation)
+            .bind(before.instance_count)
+            .bind(json(&WireCompleteness::new(&before.completeness)))
+            .bind(before.priority),
+    );
+    let mut rows = 1 + images.len() as u64;
+    for chunk in images.chunks(arrivals::INSTANCES_PER_STATEMENT) {
+        statements.push(row::insert_instances(chunk.iter().map(|arrival| &arrival.instance)));
+    }
+    let mut by_series: BTreeMap<&SeriesInstanceUid, u32> = BTreeMap::new();
+    for arrival in images {
+        *by_series.entry(&arrival.instance.series).or_default() += 1;
+    }
+    for (series, count) in by_series {
+        let update = Sql::new(
+            "UPDATE series SET instance_count = instance_count + $4
+             WHERE centre = $1 AND study = $2 AND series = $3",
+        );
+        statements.push(update.bind(&key.centre).bind(&key.uid).bind(series).bind(count));
+        rows += 1;
+    }
+    let tally = arrivals::Tally::stored(images.len());
+    let follow_up = arrivals::follow_up(study, &images[0].source, &tally, at);
+    rows += follow_up.len() as u64;
+    statements.extend(follow_up);
+    rows
+}
