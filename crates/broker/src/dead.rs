@@ -99,6 +99,11 @@ pub fn task_for(work: &Work, reason: Option<&str>) -> NewTask {
             None,
             "Tell the ordering physician by telephone; ask the administrator to look at the log of the notifier.",
         ),
+        Event::CommitmentDueV1 { .. } => (
+            "A storage commitment could not be worked on",
+            None,
+            "Tell the centre to keep its images and to ask again; ask the administrator to look at the log of intake.",
+        ),
     };
     let why: String = match reason.map(str::trim).filter(|reason| !reason.is_empty()) {
         Some(reason) => reason.trim_end_matches('.').chars().take(REASON_CHARS_MAX).collect(),

@@ -116,6 +116,7 @@ impl<C: WorkStore + Send + Sync + ?Sized + 'static> Shared<C> {
         match queue {
             Queue::Draft => &self.bells[0],
             Queue::Notify => &self.bells[1],
+            Queue::Commit => &self.bells[2],
         }
     }
 

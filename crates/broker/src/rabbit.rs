@@ -82,6 +82,7 @@ const fn index(queue: Queue) -> usize {
     match queue {
         Queue::Draft => 0,
         Queue::Notify => 1,
+        Queue::Commit => 2,
     }
 }
 

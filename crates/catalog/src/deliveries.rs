@@ -138,7 +138,7 @@ async fn schedule(change: &mut Change, delivery: &Delivery, due: Timestamp) -> R
     let key = &delivery.study;
     let lane = row::load(change, key).await?.map_or(Lane::Routine, |row| row.study.priority);
     let event = Event::DeliveryDueV1 { centre: key.centre.to_string(), delivery: delivery.id.to_string() };
-    outbox::write(change, NewRow { centre: &key.centre, study: &key.uid, lane, event, due }).await
+    outbox::write(change, NewRow { centre: &key.centre, study: Some(&key.uid), lane, event, due }).await
 }
 
 /// When somebody must look at a delivery again: at once if it must be escalated, else at its next attempt or deadline.

@@ -34,7 +34,7 @@ fn read_detail(word: &str) -> Option<MailDetail> {
         .find(|detail| detail_word(*detail) == word)
 }
 
-async fn changed(
+pub(crate) async fn changed(
     connection: &mut AnyConnection,
     by: &Actor,
     centre: Option<&CentreId>,
@@ -98,7 +98,13 @@ async fn put_centre(
     .bind(policy.acknowledgement_deadline)
     .execute(change)
     .await?;
-    Sql::new("DELETE FROM centre_ae WHERE centre = $1").bind(&centre.id).execute(change).await?;
+    // What is allowed to a title stays with it as long as the centre lists it.
+    let mut gone = Sql::new("DELETE FROM centre_ae WHERE centre = ");
+    gone.value(&centre.id);
+    if !policy.ae_titles.is_empty() {
+        gone.push(" AND ae NOT IN ").list(&policy.ae_titles);
+    }
+    gone.execute(change).await?;
     for ae in &policy.ae_titles {
         Sql::new("INSERT INTO centre_ae (centre, ae) VALUES ($1, $2) ON CONFLICT (centre, ae) DO NOTHING")
             .bind(&centre.id)
@@ -143,7 +149,7 @@ async fn centres(connection: &mut AnyConnection, sql: Sql) -> Result<Vec<Centre>
     Ok(centres)
 }
 
-async fn one_centre(connection: &mut AnyConnection, sql: Sql) -> Result<Option<Centre>, Problem> {
+pub(crate) async fn one_centre(connection: &mut AnyConnection, sql: Sql) -> Result<Option<Centre>, Problem> {
     Ok(centres(connection, sql).await?.into_iter().next())
 }
 

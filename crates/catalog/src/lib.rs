@@ -11,6 +11,7 @@
 //!
 //! It is not the place for rules: what a claim, a signature or a delivery may become is decided by `domain`; here it is kept.
 
+mod commitments;
 mod config;
 mod database;
 mod deliveries;
@@ -20,6 +21,7 @@ mod error;
 mod images;
 mod orders;
 mod outbox;
+mod peers;
 mod readings;
 mod reports;
 mod sql;

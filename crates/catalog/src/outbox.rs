@@ -16,7 +16,7 @@ use crate::{error::Problem, sql::Sql};
 pub(crate) struct NewRow<'a> {
     pub(crate) centre: &'a CentreId,
     /// The study it is about: a change of the study's priority moves the row to another lane.
-    pub(crate) study: &'a StudyInstanceUid,
+    pub(crate) study: Option<&'a StudyInstanceUid>,
     pub(crate) lane: Lane,
     pub(crate) event: Event,
     pub(crate) due: Timestamp,
@@ -26,7 +26,7 @@ impl<'a> NewRow<'a> {
     /// The row that leads to a decision on completeness, and then to a draft.
     pub(crate) fn study_stored(study: &'a StudyKey, lane: Lane, due: Timestamp) -> Self {
         let event = Event::StudyStoredV1 { centre: study.centre.to_string(), study: study.uid.to_string() };
-        Self { centre: &study.centre, study: &study.uid, lane, event, due }
+        Self { centre: &study.centre, study: Some(&study.uid), lane, event, due }
     }
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn row(row: &NewRow<'_>) -> Sql {
     .bind(row.centre)
     .bind(EventId::fresh())
     .bind(row.event.subject())
-    .bind(row.study)
+    .bind(row.study.map(StudyInstanceUid::as_str))
     .bind(row.lane)
     .bind(row.event.to_json())
     .bind(row.due)

@@ -279,7 +279,7 @@ async fn sign(
         version: version.number,
     };
     let (centre, study, lane) = (&request.study.centre, &request.study.uid, row.study.priority);
-    outbox::write(change, NewRow { centre, study, lane, event, due: at }).await?;
+    outbox::write(change, NewRow { centre, study: Some(study), lane, event, due: at }).await?;
     Ok(Ok(version))
 }
 

@@ -3,10 +3,10 @@
 use domain::{
     Duration, Timestamp,
     digest::{ImageSetDigest, Sha256Digest},
-    id::{CentreId, DeliveryId, EventId, MailId, OrderId, PersonId, PhysicianId, TaskId, TokenId},
+    id::{CentreId, CommitmentId, DeliveryId, EventId, MailId, OrderId, PersonId, PhysicianId, TaskId, TokenId},
     object::ObjectKey,
     text::{AccessionNumber, AeTitle, EmailAddress, PatientId, PersonName},
-    uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
+    uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransactionUid, TransferSyntaxUid},
     work::Lane,
 };
 use jiff::civil::Date;
@@ -289,6 +289,7 @@ macro_rules! by_display {
 }
 
 by_display!(
+    CommitmentId,
     DeliveryId,
     EventId,
     MailId,
@@ -329,6 +330,7 @@ by_text!(
     SopClassUid,
     SopInstanceUid,
     StudyInstanceUid,
+    TransactionUid,
     TransferSyntaxUid
 );
 

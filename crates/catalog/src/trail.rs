@@ -219,7 +219,9 @@ async fn close_task(
         | TaskKind::NoRecipient
         | TaskKind::Undelivered
         | TaskKind::MissingImages
-        | TaskKind::ImagesAfterSignature => {}
+        | TaskKind::ImagesAfterSignature
+        | TaskKind::ObjectDamaged
+        | TaskKind::CommitmentUnreported => {}
     }
     let line = Line {
         actor: &Actor::Person(closure.by),

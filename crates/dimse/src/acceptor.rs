@@ -466,6 +466,24 @@ impl Acceptor {
         Err(ProtocolError::ConnectionLost { state })
     }
 
+    /// Refuses the contexts of a service to this peer, whatever the request showed; before the association is accepted.
+    ///
+    /// # Errors
+    /// No request is open.
+    pub fn withhold(&mut self, service: Service) -> Result<(), CallError> {
+        let State::Deciding(deciding) = &mut self.state else {
+            return Err(self.wrong_state("withhold a service"));
+        };
+        let contexts = &mut self.contexts;
+        for result in &mut deciding.results {
+            if contexts.get(&result.id).is_some_and(|context| context.service == service) {
+                contexts.remove(&result.id);
+                result.reason = PresentationContextResultReason::UserRejection;
+            }
+        }
+        Ok(())
+    }
+
     /// Accepts the association, with the decisions that the request showed.
     ///
     /// # Errors

@@ -103,6 +103,12 @@ pub enum Action {
     SignedOut,
     /// A centre, person, physician or token was made or changed.
     DirectoryChanged,
+    /// A sender asked whether images are safely stored.
+    CommitmentRequested,
+    /// Images were read again for a commitment, with what came of it.
+    CommitmentChecked,
+    /// A sender was told the result of a commitment, or could not be.
+    CommitmentReported,
 }
 
 impl Action {
@@ -132,6 +138,9 @@ impl Action {
             Self::SignInRefused => "sign_in_refused",
             Self::SignedOut => "signed_out",
             Self::DirectoryChanged => "directory_changed",
+            Self::CommitmentRequested => "commitment_requested",
+            Self::CommitmentChecked => "commitment_checked",
+            Self::CommitmentReported => "commitment_reported",
         }
     }
 }

@@ -31,6 +31,13 @@ pub enum Event {
         /// The delivery's id.
         delivery: String,
     },
+    /// A storage commitment was asked for and must be checked, or its report is due for another try.
+    CommitmentDueV1 {
+        /// The centre's id.
+        centre: String,
+        /// The commitment's id.
+        commitment: String,
+    },
 }
 
 impl Event {
@@ -57,6 +64,7 @@ impl Event {
         match self {
             Self::StudyStoredV1 { .. } => crate::work::Queue::Draft,
             Self::ReportSignedV1 { .. } | Self::DeliveryDueV1 { .. } => crate::work::Queue::Notify,
+            Self::CommitmentDueV1 { .. } => crate::work::Queue::Commit,
         }
     }
 
@@ -67,6 +75,7 @@ impl Event {
             Self::StudyStoredV1 { centre, study } => format!("study {centre} {study}"),
             Self::ReportSignedV1 { centre, study, version } => format!("report {centre} {study} {version}"),
             Self::DeliveryDueV1 { centre, delivery } => format!("delivery {centre} {delivery}"),
+            Self::CommitmentDueV1 { centre, commitment } => format!("commitment {centre} {commitment}"),
         }
     }
 }
@@ -88,8 +97,12 @@ mod tests {
                 r#"{"event":"report_signed_v1","centre":"c1","study":"1.2","version":2}"#,
             ),
             (
-                Event::DeliveryDueV1 { centre, delivery: "x".into() },
+                Event::DeliveryDueV1 { centre: centre.clone(), delivery: "x".into() },
                 r#"{"event":"delivery_due_v1","centre":"c1","delivery":"x"}"#,
+            ),
+            (
+                Event::CommitmentDueV1 { centre, commitment: "x".into() },
+                r#"{"event":"commitment_due_v1","centre":"c1","commitment":"x"}"#,
             ),
         ] {
             assert_eq!(event.to_json(), golden);

@@ -110,6 +110,11 @@ uuid_id!(
     MailId,
     "mail id"
 );
+uuid_id!(
+    /// A request for storage commitment.
+    CommitmentId,
+    "commitment id"
+);
 
 /// Most characters in a centre's id; it is part of every object key.
 pub const CENTRE_ID_CHARS_MAX: usize = 40;

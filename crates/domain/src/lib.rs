@@ -10,6 +10,7 @@
 
 pub mod audit;
 pub mod centre;
+pub mod commitment;
 pub mod delivery;
 pub mod digest;
 pub mod event;
@@ -17,6 +18,7 @@ pub mod id;
 pub mod image;
 pub mod object;
 pub mod order;
+pub mod peer;
 pub mod person;
 pub mod port;
 pub mod reading;

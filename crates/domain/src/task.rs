@@ -42,17 +42,23 @@ pub enum TaskKind {
     MissingImages,
     /// Images came after sign-off.
     ImagesAfterSignature,
+    /// A stored object is missing or is not what was stored.
+    ObjectDamaged,
+    /// A sender could not be told whether its images are safely stored.
+    CommitmentUnreported,
 }
 
 impl TaskKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::WorkFailed,
         Self::NoRecipient,
         Self::Undelivered,
         Self::Conflict,
         Self::MissingImages,
         Self::ImagesAfterSignature,
+        Self::ObjectDamaged,
+        Self::CommitmentUnreported,
     ];
 
     /// The word in the catalog and in the API.
@@ -65,6 +71,8 @@ impl TaskKind {
             Self::Conflict => "conflict",
             Self::MissingImages => "missing_images",
             Self::ImagesAfterSignature => "images_after_signature",
+            Self::ObjectDamaged => "object_damaged",
+            Self::CommitmentUnreported => "commitment_unreported",
         }
     }
 

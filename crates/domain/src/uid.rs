@@ -104,6 +104,11 @@ uid!(
     TransferSyntaxUid,
     "TransferSyntaxUID"
 );
+uid!(
+    /// Transaction UID (0008,1195) of a storage commitment.
+    TransactionUid,
+    "TransactionUID"
+);
 
 #[cfg(test)]
 mod tests {

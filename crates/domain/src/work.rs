@@ -45,11 +45,13 @@ pub enum Queue {
     Draft,
     /// The notifier.
     Notify,
+    /// Intake's worker for storage commitments.
+    Commit,
 }
 
 impl Queue {
     /// Every queue.
-    pub const ALL: [Self; 2] = [Self::Draft, Self::Notify];
+    pub const ALL: [Self; 3] = [Self::Draft, Self::Notify, Self::Commit];
 
     /// The word in queue names and the catalog.
     #[must_use]
@@ -57,6 +59,7 @@ impl Queue {
         match self {
             Self::Draft => "draft",
             Self::Notify => "notify",
+            Self::Commit => "commit",
         }
     }
 

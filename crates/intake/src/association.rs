@@ -1,17 +1,15 @@
 //! The DICOM association server: sockets, time limits and policy around [`dimse::Acceptor`].
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use dimse::{Acceptor, AcceptorConfig, AvailabilityNotified, Event, RejectReason, Status, StoreRequest};
+use dimse::{
+    Acceptor, AcceptorConfig, AvailabilityNotified, Event, RejectReason, Service, Status, StoreRequest,
+};
 use domain::{
     audit::{Action, Actor},
     centre::Centre,
     image::Source,
+    peer::{KnownPeer, PeerConnection},
     port::{Catalog, Clock},
     study::{Evidence, StudyKey},
     text::AeTitle,
@@ -26,7 +24,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::Config,
+    connection::Connection,
     receive::{Announced, Intake, Received, Receiving, Refusal},
+    slots::{Limits, Slot, Slots},
+    tls::Tls,
 };
 
 /// Pause after the system refuses a connection (no descriptors left), so that the loop does not spin.
@@ -43,25 +44,7 @@ pub struct Server {
     catalog: Arc<dyn Catalog>,
     clock: Arc<dyn Clock>,
     config: Arc<Config>,
-    slots: Arc<Mutex<HashMap<IpAddr, usize>>>,
-}
-
-/// A place among the associations; given back when dropped.
-struct Slot {
-    slots: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    address: IpAddr,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(taken) = slots.get_mut(&self.address) {
-            *taken -= 1;
-            if *taken == 0 {
-                slots.remove(&self.address);
-            }
-        }
-    }
+    slots: Slots,
 }
 
 /// Why an association ended otherwise than by release.
@@ -83,11 +66,23 @@ impl Server {
     /// A server that is not listening yet.
     #[must_use]
     pub fn new(intake: Intake, catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>, config: Config) -> Self {
-        Self { intake, catalog, clock, config: Arc::new(config), slots: Arc::default() }
+        let slots = Slots::new(Limits {
+            all: config.associations_max,
+            per_address: config.associations_per_address_max,
+            per_ae_title: config.associations_per_ae_title_max,
+        });
+        Self { intake, catalog, clock, config: Arc::new(config), slots }
     }
 
-    /// Takes associations until `stop`; open ones then have until `drop_now` to end.
-    pub async fn run(self, listener: TcpListener, stop: CancellationToken, drop_now: CancellationToken) {
+    /// Takes associations until `stop`, over TLS if it is given; open ones then have until `drop_now` to end. Clones of a server that listen
+    /// elsewhere share its limits.
+    pub async fn run(
+        self,
+        listener: TcpListener,
+        tls: Option<Arc<Tls>>,
+        stop: CancellationToken,
+        drop_now: CancellationToken,
+    ) {
         let tasks = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
@@ -96,11 +91,15 @@ impl Server {
             };
             match accepted {
                 Ok((stream, address)) => {
-                    let (server, drop_now) = (self.clone(), drop_now.clone());
+                    let Some(slot) = self.slots.take(address.ip().to_canonical()) else {
+                        tracing::warn!(peer.address = %address, "connection closed: too many at one time");
+                        continue;
+                    };
+                    let (server, drop_now, tls) = (self.clone(), drop_now.clone(), tls.clone());
                     tasks.spawn(async move {
                         tokio::select! {
                             () = drop_now.cancelled() => {}
-                            () = server.serve(stream, address) => {}
+                            () = server.serve(stream, address, tls, slot) => {}
                         }
                     });
                 }
@@ -114,23 +113,45 @@ impl Server {
         tasks.wait().await;
     }
 
-    async fn serve(&self, stream: TcpStream, address: SocketAddr) {
-        let slot = self.take_slot(address.ip());
+    /// Greets a peer within the time that it has for its whole request, and lets it converse.
+    async fn serve(&self, stream: TcpStream, address: SocketAddr, tls: Option<Arc<Tls>>, slot: Slot) {
+        let deadline = Instant::now() + Duration::from_secs(self.config.request_seconds_max);
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = &error as &dyn std::error::Error, "Nagle's algorithm stays on");
+        }
+        let greeted = match tls {
+            None => Ok(Ok(Connection::Plain(stream))),
+            Some(tls) => timeout_at(deadline, tls.accept(stream)).await,
+        };
+        match greeted {
+            Ok(Ok(stream)) => self.associate(stream, address, deadline, slot).await,
+            Ok(Err(error)) => tracing::warn!(
+                peer.address = %address,
+                error = &error as &dyn std::error::Error,
+                "TLS connection refused"
+            ),
+            Err(_) => tracing::warn!(peer.address = %address, "the peer took too long to agree on TLS"),
+        }
+    }
+
+    async fn associate(&self, stream: Connection, address: SocketAddr, deadline: Instant, slot: Slot) {
         let mut association = Association {
             server: self,
+            connection: stream.peer(address),
             stream,
             acceptor: Acceptor::new(AcceptorConfig {
                 max_pdu_length: self.config.pdu_bytes_max,
                 ..AcceptorConfig::new(&self.config.ae_title)
             }),
-            deadline: Instant::now() + Duration::from_secs(self.config.request_seconds_max),
+            deadline,
+            slot,
             peer: None,
             store: Store::None,
             stored: 0,
             refused: 0,
         };
         metrics::gauge!("telerad_intake_associations").increment(1);
-        let ended = association.converse(slot.is_some()).await;
+        let ended = association.converse().await;
         if ended.is_err() {
             association.acceptor.abort();
             // The peer may be gone already, which is what the log line below says.
@@ -153,17 +174,6 @@ impl Server {
             ),
         }
     }
-
-    fn take_slot(&self, address: IpAddr) -> Option<Slot> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = slots.values().sum();
-        let here = slots.get(&address).copied().unwrap_or_default();
-        if all >= self.config.associations_max || here >= self.config.associations_per_address_max {
-            return None;
-        }
-        slots.insert(address, here + 1);
-        Some(Slot { slots: Arc::clone(&self.slots), address })
-    }
 }
 
 /// What happens to the data set that is coming in.
@@ -176,9 +186,11 @@ enum Store {
 
 struct Association<'a> {
     server: &'a Server,
-    stream: TcpStream,
+    stream: Connection,
+    connection: PeerConnection,
     acceptor: Acceptor,
     deadline: Instant,
+    slot: Slot,
     peer: Option<(AeTitle, Centre)>,
     store: Store,
     stored: u64,
@@ -186,10 +198,9 @@ struct Association<'a> {
 }
 
 impl Association<'_> {
-    async fn converse(&mut self, has_slot: bool) -> Result<(), Broken> {
-        self.stream.set_nodelay(true)?;
+    async fn converse(&mut self) -> Result<(), Broken> {
         loop {
-            let events = self.take_events(has_slot).await;
+            let events = self.take_events().await;
             self.send().await?;
             events?;
             if self.acceptor.is_finished() {
@@ -216,23 +227,26 @@ impl Association<'_> {
     /// it waits 40 ms for that.
     fn hurry_peer(&self) {
         #[cfg(target_os = "linux")]
-        if let Err(error) = self.stream.set_quickack(true) {
+        if let Err(error) = self.stream.tcp().set_quickack(true) {
             tracing::debug!(error = &error as &dyn std::error::Error, "no quick acknowledgements");
         }
     }
 
     async fn send(&mut self) -> Result<(), Broken> {
         if let Some(bytes) = self.acceptor.take_outgoing() {
-            let write = tokio::time::timeout(WRITE_TIME_MAX, self.stream.write_all(&bytes));
+            let write = tokio::time::timeout(WRITE_TIME_MAX, async {
+                self.stream.write_all(&bytes).await?;
+                self.stream.flush().await
+            });
             write.await.map_err(|_| Broken::Silent("while we answered"))??;
         }
         Ok(())
     }
 
-    async fn take_events(&mut self, has_slot: bool) -> Result<(), Broken> {
+    async fn take_events(&mut self) -> Result<(), Broken> {
         while let Some(event) = self.acceptor.next_event()? {
             match event {
-                Event::AssociationRequested(_) if !has_slot => {
+                Event::AssociationRequested(_) if !self.slot.is_place() => {
                     tracing::warn!("association refused: too many at one time");
                     self.acceptor.reject(RejectReason::LocalLimitExceeded)?;
                 }
@@ -269,14 +283,34 @@ impl Association<'_> {
             return Ok(self.acceptor.reject(RejectReason::CalledAeTitleNotRecognised)?);
         }
         let ae = AeTitle::parse(&request.calling_ae_title);
-        let centre = match &ae {
-            Some(ae) => server.catalog.centre_of_ae(ae).await?,
+        let peer = match &ae {
+            Some(ae) => server.catalog.peer_of_ae(ae).await?,
             None => None,
         };
-        let (Some(ae), Some(centre)) = (ae, centre) else {
+        let Some(KnownPeer { ae, centre, policy }) = peer else {
             tracing::warn!(peer.ae = %request.calling_ae_title.escape_debug(), "association refused: no centre has this calling AE title");
             return Ok(self.acceptor.reject(RejectReason::CallingAeTitleNotRecognised)?);
         };
+        if let Err(reason) = policy.admit(&self.connection) {
+            let shown = self.connection.certificate.as_ref();
+            tracing::warn!(
+                peer.ae = %ae,
+                peer.address = %self.connection.address,
+                certificate.subject = shown.map(|shown| shown.subject.as_str()),
+                certificate.sha256 = shown.map(|shown| shown.fingerprint.to_string()),
+                %reason,
+                "association refused"
+            );
+            return Ok(self.acceptor.reject(RejectReason::CallingAeTitleNotRecognised)?);
+        }
+        if self.slot.belongs_to(&ae).is_err() {
+            tracing::warn!(peer.ae = %ae, "association refused: too many of this AE title at one time");
+            return Ok(self.acceptor.reject(RejectReason::LocalLimitExceeded)?);
+        }
+        if !policy.services.storage {
+            self.acceptor.withhold(Service::Storage)?;
+            self.acceptor.withhold(Service::InstanceAvailability)?;
+        }
         self.peer = Some((ae, centre));
         self.deadline = Instant::now() + Duration::from_secs(server.config.idle_seconds_max);
         Ok(self.acceptor.accept()?)

@@ -1,6 +1,6 @@
 //! Settings and limits of intake.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use serde::Deserialize;
 
@@ -14,10 +14,14 @@ pub struct Config {
     pub ae_title: String,
     /// Refuse associations that call another title than ours.
     pub require_called_ae_title: bool,
-    /// Associations at one time, in all.
+    /// DICOM over TLS: where it is taken, and with which certificates. Off when not set.
+    pub tls: Option<TlsConfig>,
+    /// Associations at one time, in all. The last one is never given to a peer that has one already.
     pub associations_max: usize,
     /// Associations at one time from one address, so that one peer never takes the last slot.
     pub associations_per_address_max: usize,
+    /// Associations at one time from one calling AE title.
+    pub associations_per_ae_title_max: usize,
     /// From the connection to the end of the association request, in seconds, in all and not per byte.
     pub request_seconds_max: u64,
     /// Without a byte on an open association, in seconds.
@@ -34,14 +38,44 @@ pub struct Config {
     pub requests_max: usize,
 }
 
+/// DICOM over TLS (PS3.15 section B.12, BCP 195). Files are PEM; when they change they are read again.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Where associations over TLS are taken; without it TLS is used only for associations that we open.
+    pub listen: Option<SocketAddr>,
+    /// Our certificate, followed by those between it and its authority.
+    pub certificate: PathBuf,
+    /// The key of our certificate.
+    pub key: PathBuf,
+    /// Certificates of the authorities that peers' certificates come from.
+    pub authorities: PathBuf,
+    /// Whether callers must show a certificate.
+    #[serde(default)]
+    pub client_certificates: ClientCertificates,
+}
+
+/// Whether callers must show a certificate. One that is shown is always checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificates {
+    /// Nobody comes in without.
+    #[default]
+    Required,
+    /// It may be left out, as far as the policy of the AE title allows.
+    Optional,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 11112)),
             ae_title: "TELERAD".to_owned(),
             require_called_ae_title: false,
+            tls: None,
             associations_max: 64,
             associations_per_address_max: 48,
+            associations_per_ae_title_max: 32,
             request_seconds_max: 30,
             idle_seconds_max: 60,
             pdu_bytes_max: 256 * 1024,

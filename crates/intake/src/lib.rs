@@ -7,10 +7,14 @@
 pub mod association;
 pub mod config;
 mod lanes;
+mod connection;
 pub mod ledger;
 pub mod receive;
+mod slots;
+pub mod tls;
 pub mod web;
 
-pub use config::Config;
+pub use config::{ClientCertificates, Config, TlsConfig};
 pub use ledger::Ledger;
 pub use receive::{Intake, Received, Receiving, Refusal};
+pub use tls::Tls;

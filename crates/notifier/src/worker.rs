@@ -105,7 +105,7 @@ async fn act(delivering: &Delivering, work: &Work) -> Result<(), WorkError> {
     match &work.event {
         Event::ReportSignedV1 { centre, study, version } => delivering.signed(centre, study, *version).await,
         Event::DeliveryDueV1 { centre: _, delivery } => delivering.due(delivery).await,
-        Event::StudyStoredV1 { .. } => Err(WorkError::NotOurs),
+        Event::StudyStoredV1 { .. } | Event::CommitmentDueV1 { .. } => Err(WorkError::NotOurs),
     }
 }
 

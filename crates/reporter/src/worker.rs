@@ -305,7 +305,7 @@ fn study_of(event: &Event) -> Result<StudyKey, WorkError> {
             centre: CentreId::parse(centre).map_err(|_| WorkError::NotAStudy("its centre is no id"))?,
             uid: StudyInstanceUid::parse(study).map_err(|_| WorkError::NotAStudy("its study is no UID"))?,
         }),
-        Event::ReportSignedV1 { .. } | Event::DeliveryDueV1 { .. } => {
+        Event::ReportSignedV1 { .. } | Event::DeliveryDueV1 { .. } | Event::CommitmentDueV1 { .. } => {
             Err(WorkError::NotAStudy("it is of another queue"))
         }
     }

@@ -110,6 +110,9 @@ pub struct Flags {
     /// Where DICOM associations are taken.
     #[arg(long, global = true, value_name = "ADDR")]
     pub dicom: Option<SocketAddr>,
+    /// Where DICOM associations over TLS are taken; the certificates are named in the settings.
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub dicom_tls: Option<SocketAddr>,
 }
 
 impl Default for Settings {
@@ -178,6 +181,9 @@ impl Settings {
         }
         if let Some(address) = &flags.dicom {
             figment = figment.merge(Serialized::global("intake.listen", address));
+        }
+        if let Some(address) = &flags.dicom_tls {
+            figment = figment.merge(Serialized::global("intake.tls.listen", address));
         }
         let says_public_url = figment.find_value("mail.public_url").is_ok();
         let mut settings: Self = figment.extract().map_err(Box::new)?;

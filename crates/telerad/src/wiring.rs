@@ -58,6 +58,9 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// TLS cannot be spoken.
+    #[error("DICOM over TLS cannot be set up: check [intake.tls]")]
+    Tls(#[source] intake::tls::TlsError),
     /// The PDF cannot be made.
     #[error("reports cannot be rendered: check [fonts]")]
     Renderer(#[source] documents::SetupError),

@@ -108,8 +108,8 @@ async fn open(uri: &AMQPUri, shared: &Shared) -> lapin::Result<(Arc<Link>, Consu
     topology::declare(&admin, &shared.names).await?;
     let publish = connection.create_channel().await?;
     publish.confirm_select(ConfirmSelectOptions::default()).await?;
-    let fetch =
-        [Mutex::new(connection.create_channel().await?), Mutex::new(connection.create_channel().await?)];
+    let channel = async || connection.create_channel().await.map(Mutex::new);
+    let fetch = [channel().await?, channel().await?, channel().await?];
     let bell = connection.create_channel().await?;
     let bells = hear(&bell, &shared.names.bell()).await?;
     let publish = Mutex::new(publish);

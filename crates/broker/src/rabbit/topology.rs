@@ -133,6 +133,10 @@ mod tests {
                 "telerad.notify.urgent",
                 "telerad.notify.routine",
                 "telerad.notify.dead",
+                "telerad.commit.stat",
+                "telerad.commit.urgent",
+                "telerad.commit.routine",
+                "telerad.commit.dead",
                 "telerad.unreadable",
             ]
         );

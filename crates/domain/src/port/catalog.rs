@@ -2,19 +2,23 @@
 //!
 //! The port is cut by subject, in the order of the journey. A method that changes something takes who does it and when.
 
+mod commitments;
 mod deliveries;
 mod directory;
 mod images;
 mod orders;
+mod peers;
 mod readings;
 mod reports;
 mod trail;
 mod work;
 
+pub use commitments::{CommitmentOutcome, Commitments, NewCommitment, ReportAttempt};
 pub use deliveries::{Deliveries, DeliveryFilter, Mail, NewDelivery};
 pub use directory::{Directory, DirectoryRefusal};
 pub use images::{Images, StudyFilter, StudyOrder};
 pub use orders::{OrderOutcome, Orders};
+pub use peers::Peers;
 pub use readings::{Readings, WorklistEntry, WorklistFilter};
 pub use reports::{DraftOutcome, EditRefusal, Reports, SignRefusal, SignRequest};
 pub use trail::{TaskFilter, Trail};
@@ -24,14 +28,28 @@ use super::Cause;
 
 /// Everything that is known.
 pub trait Catalog:
-    Directory + Orders + Images + WorkStore + Readings + Reports + Deliveries + Trail + Send + Sync + 'static
+    Directory
+    + Peers
+    + Orders
+    + Images
+    + Commitments
+    + WorkStore
+    + Readings
+    + Reports
+    + Deliveries
+    + Trail
+    + Send
+    + Sync
+    + 'static
 {
 }
 
 impl<T> Catalog for T where
     T: Directory
+        + Peers
         + Orders
         + Images
+        + Commitments
         + WorkStore
         + Readings
         + Reports

@@ -15,7 +15,11 @@ use domain::{
 
 use crate::{
     clock::MachineClock,
-    command::{self, say},
+    command::{
+        self,
+        peer::{self, PeerRules},
+        say,
+    },
     settings::Settings,
     wiring,
 };
@@ -27,6 +31,13 @@ pub enum CentreCommand {
     Add(CentreAdd),
     /// List the centres.
     List,
+    /// Say what a centre allows an AE title, and where it is called.
+    Ae(PeerRules),
+    /// Show what a centre allows its AE titles.
+    Show {
+        /// Which.
+        centre: String,
+    },
 }
 
 /// What is known of a centre.
@@ -176,9 +187,11 @@ impl From<RoleWord> for Role {
 #[error("{0}")]
 struct Refused(String);
 
-type Done = Result<(), Box<dyn std::error::Error>>;
+/// What a command gives.
+pub type Done = Result<(), Box<dyn std::error::Error>>;
 
-fn refuse<T>(reason: impl Into<String>) -> Result<T, Box<dyn std::error::Error>> {
+/// Ends a command with a reason.
+pub fn refuse<T>(reason: impl Into<String>) -> Result<T, Box<dyn std::error::Error>> {
     Err(Box::new(Refused(reason.into())))
 }
 
@@ -234,6 +247,8 @@ async fn run_centre(settings: &Settings, command: CentreCommand) -> Done {
             catalog.put_centre(&centre, &Actor::Operator, MachineClock.now()).await?;
             say(format!("Centre {} is there. Its id is {}.", centre.name, centre.id));
         }
+        CentreCommand::Ae(rules) => rules.run(catalog.as_ref()).await?,
+        CentreCommand::Show { centre } => peer::show(catalog.as_ref(), &centre).await?,
     }
     Ok(())
 }

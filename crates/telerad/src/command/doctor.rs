@@ -2,9 +2,12 @@
 
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
+use domain::port::Clock as _;
+use intake::tls::CertificateState;
 use tokio::{net::TcpListener, time::timeout};
 
 use crate::{
+    clock::MachineClock,
     command::say,
     send::{Failure, dicom},
     settings::{Flags, Settings},
@@ -58,6 +61,7 @@ pub async fn run(flags: &Flags) -> ExitCode {
     };
     findings.well("settings", "every key is known and every value fits");
     look_at_addresses(&settings, &mut findings).await;
+    look_at_tls(&settings, &mut findings);
     look_at_parts(&settings, &mut findings).await;
     look_at_mail(&settings, &mut findings);
     look_at_fonts(&settings, &mut findings);
@@ -97,6 +101,41 @@ async fn look_at_addresses(settings: &Settings, findings: &mut Findings) {
         warn_beyond_loopback(what, address, findings);
     }
 }
+
+fn look_at_tls(settings: &Settings, findings: &mut Findings) {
+    let Some(config) = &settings.intake.tls else {
+        return findings.note("DICOM over TLS", "it is off: [intake.tls] turns it on");
+    };
+    let tls = match intake::Tls::open(config) {
+        Ok(tls) => tls,
+        Err(error) => return findings.ill("DICOM over TLS", &error, "Correct the files of [intake.tls]."),
+    };
+    let file = config.certificate.display();
+    let Some(certificate) = tls.certificate() else {
+        return findings.note("DICOM over TLS", &format!("{file} says nothing about its validity"));
+    };
+    let (subject, ends) = (&certificate.subject, certificate.ends);
+    let what = format!("{file} ({subject})");
+    match certificate.state(MachineClock.now()) {
+        CertificateState::Good => findings.well("DICOM over TLS", &format!("{what} is valid until {ends}")),
+        CertificateState::EndsSoon => {
+            findings.note("DICOM over TLS", &format!("{what} ends {ends}: put a new one in its place soon"));
+        }
+        CertificateState::Expired => {
+            let error = Expired(format!("{what} has expired on {ends}"));
+            findings.ill("DICOM over TLS", &error, "Put a new certificate in its place; no restart is needed.");
+        }
+        CertificateState::NotYet => {
+            let error = Expired(format!("{what} does not count before {}", certificate.begins));
+            findings.ill("DICOM over TLS", &error, "Check the certificate and this machine's clock.");
+        }
+    }
+}
+
+/// A certificate that does not count.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Expired(String);
 
 /// Whether somebody at our DICOM address speaks DICOM; that we are not let in is an answer too.
 async fn answers_dicom(settings: &Settings, address: SocketAddr) -> bool {

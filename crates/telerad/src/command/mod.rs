@@ -5,6 +5,7 @@ pub mod directory;
 pub mod doctor;
 pub mod migrate;
 pub mod order;
+pub mod peer;
 pub mod rebuild;
 pub mod serve;
 pub mod verify;

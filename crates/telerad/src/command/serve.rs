@@ -93,12 +93,13 @@ pub async fn start(settings: &Settings, roles: &[Role], lifecycle: Lifecycle) ->
     let metrics = PrometheusBuilder::new().install_recorder().ok();
     let parts = wiring::open(settings).await?;
     let gate = Gate::new(Arc::clone(&parts.catalog), Arc::clone(&parts.clock), gate_config(settings));
-    let mut starting = Starting { settings, parts, gate, tasks: TaskTracker::new(), lifecycle, dicom: None };
+    let tasks = TaskTracker::new();
+    let mut starting = Starting { settings, parts, gate, tasks, lifecycle, dicom: None, dicom_tls: None };
     let mut app = Router::new();
     for role in Role::ALL.into_iter().filter(|role| roles.contains(role)) {
         app = app.merge(starting.start(role).await?);
     }
-    let Starting { parts, gate, tasks, lifecycle, dicom, .. } = starting;
+    let Starting { parts, gate, tasks, lifecycle, dicom, dicom_tls, .. } = starting;
 
     let app = gate.layer(app).merge(health(&parts, metrics));
     let app = gate::manners(app, Arc::clone(&parts.clock)).layer(compression());
@@ -118,7 +119,7 @@ pub async fn start(settings: &Settings, roles: &[Role], lifecycle: Lifecycle) ->
         }
     });
     tasks.close();
-    tracing::info!(?roles, %http, dicom = ?dicom, "telerad runs");
+    tracing::info!(?roles, %http, ?dicom, ?dicom_tls, "telerad runs");
     Ok(Running { http, dicom, parts, tasks, lifecycle })
 }
 
@@ -130,6 +131,7 @@ struct Starting<'a> {
     tasks: TaskTracker,
     lifecycle: Lifecycle,
     dicom: Option<SocketAddr>,
+    dicom_tls: Option<SocketAddr>,
 }
 
 impl Starting<'_> {
@@ -161,7 +163,18 @@ impl Starting<'_> {
             config.clone(),
         );
         let (drain, drop_now) = (self.lifecycle.drain.clone(), self.lifecycle.drop_now.clone());
-        self.tasks.spawn(server.run(listener, drain, drop_now));
+        let tls = config.tls.as_ref().map(intake::Tls::open).transpose().map_err(StartError::Tls)?;
+        if let Some(tls) = &tls {
+            self.tasks.spawn(Arc::clone(tls).watch(Arc::clone(clock), drain.clone()));
+        }
+        let tls_address = config.tls.as_ref().and_then(|tls| tls.listen);
+        if let (Some(tls), Some(address)) = (&tls, tls_address) {
+            let (listener, address) = listen("the DICOM server over TLS", address).await?;
+            self.dicom_tls = Some(address);
+            let (server, tls) = (server.clone(), Arc::clone(tls));
+            self.tasks.spawn(server.run(listener, Some(tls), drain.clone(), drop_now.clone()));
+        }
+        self.tasks.spawn(server.run(listener, None, drain, drop_now));
         Ok(intake::web::Stow::new(intake, Arc::clone(catalog), Arc::clone(clock), config.clone()).router())
     }
 

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that goes wrong says where")]
 
+mod certificates;
 mod clients;
 mod commands;
 mod journey;
 mod kill;
 mod separate;
 mod server;
+mod tls;

@@ -194,7 +194,15 @@ export interface Task {
   centre: string;
   centre_name: string;
   study_uid: string | null;
-  kind: "work_failed" | "no_recipient" | "undelivered" | "conflict" | "missing_images" | "images_after_signature";
+  kind:
+    | "work_failed"
+    | "no_recipient"
+    | "undelivered"
+    | "conflict"
+    | "missing_images"
+    | "images_after_signature"
+    | "object_damaged"
+    | "commitment_unreported";
   reason: string;
   next_step: string;
   opened: string;

@@ -50,6 +50,8 @@ export const TASK_NAMES: Record<Task["kind"], string> = {
   conflict: "Conflicting images",
   missing_images: "Missing images",
   images_after_signature: "Images after signature",
+  object_damaged: "Damaged image",
+  commitment_unreported: "Sender not told",
 };
 
 /** `28`, or `24 of 28` while it is known that more should come. */
