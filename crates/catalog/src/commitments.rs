@@ -141,7 +141,7 @@ async fn request(
         (None, _) => false,
         (Some(_), Asker::Web) => return Ok(CommitmentOutcome::InUse),
         (Some(known), Asker::Peer(_)) if known.by == new.by && known.references == new.references => {
-            return again(change, known, at).await;
+            return again(change, known, &new.actor, at).await;
         }
         (Some(_), Asker::Peer(_)) => true,
     };
@@ -160,19 +160,15 @@ async fn request(
     .await?;
     schedule(change, &new.centre, new.id, at).await?;
     let what = format!("{} objects are asked for", new.references.len());
-    let actor = asker(&new.by);
-    note(change, &actor, Action::CommitmentRequested, (&new.centre, new.id), &what, at).await?;
+    note(change, &new.actor, Action::CommitmentRequested, (&new.centre, new.id), &what, at).await?;
     Ok(if is_duplicate { CommitmentOutcome::InUse } else { CommitmentOutcome::Accepted(new.id) })
-}
-
-fn asker(by: &Asker) -> Actor {
-    actor_of(by).map_or(CATALOG, |ae| Actor::Peer(ae.clone()))
 }
 
 /// The same request again: its objects are looked at anew, since they may have come meanwhile.
 async fn again(
     change: &mut Change,
     known: &Commitment,
+    actor: &Actor,
     at: Timestamp,
 ) -> Result<CommitmentOutcome, Problem> {
     Sql::new(
@@ -185,9 +181,8 @@ async fn again(
     .execute(change)
     .await?;
     schedule(change, &known.centre, known.id, at).await?;
-    let actor = asker(&known.by);
     let what = "asked for again";
-    note(change, &actor, Action::CommitmentRequested, (&known.centre, known.id), what, at).await?;
+    note(change, actor, Action::CommitmentRequested, (&known.centre, known.id), what, at).await?;
     Ok(CommitmentOutcome::Repeated(known.id))
 }
 
@@ -273,12 +268,7 @@ async fn attempted(
     Ok(Some(known))
 }
 
-async fn hurry(
-    change: &mut Change,
-    centre: &CentreId,
-    ae: &AeTitle,
-    at: Timestamp,
-) -> Result<u32, Problem> {
+async fn hurry(change: &mut Change, centre: &CentreId, ae: &AeTitle, at: Timestamp) -> Result<u32, Problem> {
     let rows = Sql::new(
         "SELECT id FROM commitment
          WHERE centre = $1 AND ae = $2 AND finished IS NULL AND failures IS NOT NULL ORDER BY asked, id LIMIT $3",
@@ -333,7 +323,9 @@ impl Commitments for SqlCatalog {
         attempt: &ReportAttempt,
         at: Timestamp,
     ) -> Known<Option<Commitment>> {
-        transact!(self, "keeping a report of a storage commitment", |change| attempted(change, id, attempt, at))
+        transact!(self, "keeping a report of a storage commitment", |change| attempted(
+            change, id, attempt, at
+        ))
     }
 
     async fn hurry_reports(&self, centre: &CentreId, ae: &AeTitle, at: Timestamp) -> Known<u32> {

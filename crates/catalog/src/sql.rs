@@ -3,10 +3,14 @@
 use domain::{
     Duration, Timestamp,
     digest::{ImageSetDigest, Sha256Digest},
-    id::{CentreId, CommitmentId, DeliveryId, EventId, MailId, OrderId, PersonId, PhysicianId, TaskId, TokenId},
+    id::{
+        CentreId, CommitmentId, DeliveryId, EventId, MailId, OrderId, PersonId, PhysicianId, TaskId, TokenId,
+    },
     object::ObjectKey,
     text::{AccessionNumber, AeTitle, EmailAddress, PatientId, PersonName},
-    uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransactionUid, TransferSyntaxUid},
+    uid::{
+        SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransactionUid, TransferSyntaxUid,
+    },
     work::Lane,
 };
 use jiff::civil::Date;

@@ -11,11 +11,12 @@ use dicom_ul::pdu::{
     AbortRQSource, AssociationAC, AssociationRJ, AssociationRJResult, AssociationRJServiceProviderASCEReason,
     AssociationRJServiceProviderPresentationReason, AssociationRJServiceUserReason, AssociationRJSource,
     AssociationRQ, Pdu, PresentationContextProposed, PresentationContextResult,
-    PresentationContextResultReason, UserVariableItem,
+    PresentationContextResultReason, RequestorRoles, UserVariableItem,
 };
 
 use crate::availability::{AvailabilityError, AvailabilityNotice, NoticeSyntax};
 use crate::command::{self, CommandSet, CommandWriter, Priority, element};
+use crate::commitment::{self, CommitmentReport, CommitmentRequest};
 use crate::error::{CallError, ProtocolError};
 use crate::file_meta::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 use crate::service::Service;
@@ -40,7 +41,7 @@ pub struct AcceptorConfig {
     pub max_association_pdu: u32,
     /// Longest command set, in bytes, over all its fragments.
     pub max_command_set: usize,
-    /// Longest data set of an instance availability notification, in bytes; it is held in memory.
+    /// Longest data set of an instance availability notification or a commitment request, in bytes; it is held in memory.
     pub max_notice: usize,
     /// Most operations that may wait for an answer. The asynchronous operations window is not negotiated, so an
     /// honest peer has one; some overlap is borne.
@@ -87,6 +88,15 @@ pub enum Event {
     },
     /// N-CREATE of an instance availability notification. Answer with [`Acceptor::respond_create`].
     AvailabilityNotified(AvailabilityNotified),
+    /// N-ACTION of a storage commitment. Answer with [`Acceptor::respond_action`], once the request cannot be lost any more.
+    CommitmentRequested(CommitmentAsked),
+    /// The peer answered what [`Acceptor::report`] told it.
+    ReportAnswered {
+        /// Message id of the report.
+        message_id: u16,
+        /// The answer.
+        status: Status,
+    },
     /// A request that we do not serve; it was answered with 0211H (unrecognised operation).
     UnsupportedOperation {
         /// Presentation context.
@@ -165,13 +175,15 @@ pub enum ContextDecision {
 }
 
 impl ContextDecision {
-    /// Storage and verification take the first transfer syntax whatever it is, since nothing is decoded; a notice has
-    /// to be read, so its context takes the first one that can be.
+    /// Storage and verification take the first transfer syntax whatever it is, since nothing is decoded; a notice or a
+    /// commitment has to be read, so its context takes the first one that can be.
     fn on(abstract_syntax: &str, transfer_syntaxes: &[String]) -> Self {
         let usable: fn(&str) -> bool = match Service::of(abstract_syntax) {
             Service::Unsupported => return Self::AbstractSyntaxNotSupported,
             Service::Verification | Service::Storage => text::is_uid,
-            Service::InstanceAvailability => |uid| NoticeSyntax::from_uid(uid).is_some(),
+            Service::InstanceAvailability | Service::Commitment => {
+                |uid| NoticeSyntax::from_uid(uid).is_some()
+            }
         };
         match transfer_syntaxes.iter().find(|uid| usable(uid)) {
             Some(uid) => Self::Accepted { transfer_syntax: uid.clone() },
@@ -242,6 +254,17 @@ pub struct AvailabilityNotified {
     pub data_set: Bytes,
     /// Transfer syntax of the data set.
     pub transfer_syntax_uid: String,
+}
+
+/// N-ACTION-RQ of a storage commitment (PS3.4 section J.3.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitmentAsked {
+    /// Presentation context.
+    pub context_id: u8,
+    /// Message id to answer.
+    pub message_id: u16,
+    /// What the peer asks.
+    pub request: CommitmentRequest,
 }
 
 /// Why an association is refused (PS3.8 table 9-21); the numbers are result, source, reason.
@@ -321,6 +344,8 @@ enum State {
 struct Deciding {
     raw: Bytes,
     results: Vec<PresentationContextResult>,
+    /// Answers to proposed roles (PS3.7 section D.3.3.4).
+    roles: Vec<UserVariableItem>,
 }
 
 #[derive(Debug)]
@@ -334,6 +359,7 @@ enum Kind {
     Echo,
     Store,
     Create,
+    Action,
 }
 
 /// An operation without an answer.
@@ -372,6 +398,9 @@ pub struct Acceptor {
     ready: VecDeque<Event>,
     out: BytesMut,
     fragment_size: usize,
+    /// The report that the peer has not answered: context and message id.
+    reporting: Option<(u8, u16)>,
+    last_report_id: u16,
 }
 
 impl Acceptor {
@@ -389,6 +418,8 @@ impl Acceptor {
             ready: VecDeque::new(),
             out: BytesMut::new(),
             fragment_size: wire::fragment_size(SILENT_PEER_MAXIMUM, SILENT_PEER_MAXIMUM),
+            reporting: None,
+            last_report_id: 0,
         }
     }
 
@@ -571,6 +602,64 @@ impl Acceptor {
         Ok(())
     }
 
+    /// Answers the N-ACTION of a storage commitment (PS3.7 section 10.3.4).
+    ///
+    /// # Errors
+    /// No such request is open.
+    pub fn respond_action(&mut self, message_id: u16, status: Status) -> Result<(), CallError> {
+        let index = self.find(Kind::Action, message_id)?;
+        let operation = self.operations.remove(index);
+        let response = response(command::N_ACTION, &operation, status, None);
+        self.send(operation.context_id, &response);
+        Ok(())
+    }
+
+    /// Whether the peer agreed to speak of storage commitment on this association.
+    #[must_use]
+    pub fn speaks_commitment(&self) -> bool {
+        self.commitment_context().is_some()
+    }
+
+    /// Whether a report can be told now: the association is open, the peer is not in the middle of a message or of an operation, and
+    /// the last report is answered.
+    #[must_use]
+    pub fn can_report(&self) -> bool {
+        matches!(self.state, State::Established)
+            && self.reporting.is_none()
+            && self.operations.is_empty()
+            && !self.assembler.is_inside_message()
+    }
+
+    /// Tells what came of a commitment, as N-EVENT-REPORT (PS3.4 section J.3.3) on the association that the peer opened;
+    /// [`Event::ReportAnswered`] follows. Gives the message id.
+    ///
+    /// # Errors
+    /// Not now ([`Acceptor::can_report`]), or not on this association, or what is to be told cannot be encoded.
+    pub fn report(&mut self, report: &CommitmentReport) -> Result<u16, CallError> {
+        if !self.can_report() {
+            return Err(self.wrong_state("report a commitment"));
+        }
+        let (context_id, syntax) = self.commitment_context().ok_or(CallError::NoPresentationContext)?;
+        let data_set =
+            report.encode(syntax).map_err(|_| CallError::Invalid { field: "commitment report" })?;
+        self.last_report_id = self.last_report_id.checked_add(1).unwrap_or(1);
+        let message_id = self.last_report_id;
+        self.send(context_id, &command::event_report(message_id, report.event_type()));
+        wire::put_data_set(&mut self.out, context_id, &data_set, self.fragment_size);
+        self.reporting = Some((context_id, message_id));
+        Ok(message_id)
+    }
+
+    fn commitment_context(&self) -> Option<(u8, NoticeSyntax)> {
+        self.contexts.iter().find_map(|(id, context)| match context.service {
+            Service::Commitment => Some((*id, NoticeSyntax::from_uid(&context.transfer_syntax)?)),
+            Service::Verification
+            | Service::InstanceAvailability
+            | Service::Storage
+            | Service::Unsupported => None,
+        })
+    }
+
     /// Answers a release request; the association is over.
     ///
     /// # Errors
@@ -660,6 +749,7 @@ impl Acceptor {
         if text::trim(&request.application_context_name) != APPLICATION_CONTEXT {
             return Err(ProtocolError::ApplicationContext);
         }
+        let roles = role_answers(&request);
         let request = association_request(&self.config, request)?;
         let peer_maximum = request.max_pdu_length.unwrap_or(SILENT_PEER_MAXIMUM);
         if (1..wire::SMALLEST_PEER_MAXIMUM).contains(&peer_maximum) {
@@ -674,7 +764,7 @@ impl Acceptor {
             }
         }
         let results = request.contexts.iter().map(context_result).collect();
-        self.state = State::Deciding(Box::new(Deciding { raw, results }));
+        self.state = State::Deciding(Box::new(Deciding { raw, results, roles }));
         Ok(Event::AssociationRequested(request))
     }
 
@@ -687,12 +777,14 @@ impl Acceptor {
         };
         let raw = std::mem::take(&mut deciding.raw);
         let presentation_contexts = std::mem::take(&mut deciding.results);
+        let roles = std::mem::take(&mut deciding.roles);
         self.state = State::Established;
         let mut user_variables = vec![
             UserVariableItem::MaxLength(self.config.max_pdu_length),
             UserVariableItem::ImplementationClassUID(IMPLEMENTATION_CLASS_UID.to_owned()),
             UserVariableItem::ImplementationVersionName(IMPLEMENTATION_VERSION_NAME.to_owned()),
         ];
+        user_variables.extend(roles);
         if let Some(response) = identity_response {
             // Sub-item 59H (PS3.7 table D.3-15).
             let mut item = (response.len() as u16).to_be_bytes().to_vec();
@@ -756,13 +848,12 @@ impl Acceptor {
         let command = CommandSet::parse(bytes)?;
         let command_field = command.required_number(element::COMMAND_FIELD)?;
         let has_data_set = command.has_data_set()?;
-        if command_field & command::RESPONSE != 0 {
-            let message_id = command.required_number(element::MESSAGE_ID_BEING_RESPONDED_TO)?;
-            return Err(ProtocolError::UnexpectedResponse { command_field, message_id });
-        }
         if has_data_set {
             self.assembler.expect_data(context_id);
             self.sink = Sink::Discard { context_id, answer: None };
+        }
+        if command_field & command::RESPONSE != 0 {
+            return self.report_answered(context_id, command_field, &command);
         }
         if command_field == command::C_CANCEL {
             return Ok(());
@@ -792,6 +883,7 @@ impl Acceptor {
             }
             (command::C_STORE, _) => self.store(&command, operation, has_data_set),
             (command::N_CREATE, Service::InstanceAvailability) => self.create(operation, has_data_set),
+            (command::N_ACTION, Service::Commitment) => self.action(&command, operation, has_data_set),
             _ => self.unsupported(&operation, command_field),
         }
         Ok(())
@@ -855,6 +947,49 @@ impl Acceptor {
         self.sink =
             Sink::Notice { message_id: operation.message_id, bytes: BytesMut::new(), is_too_long: false };
         self.operations.push(operation);
+    }
+
+    /// N-ACTION names its subject by the requested class and instance (PS3.7 table 10.3-7); the answer by the affected ones.
+    fn action(&mut self, command: &CommandSet<'_>, mut operation: Operation, has_data_set: bool) {
+        let field = command::N_ACTION;
+        operation.sop_class_uid = command.uid(element::REQUESTED_SOP_CLASS_UID);
+        operation.sop_instance_uid = command.uid(element::REQUESTED_SOP_INSTANCE_UID);
+        if operation.sop_class_uid.as_deref() != Some(uids::STORAGE_COMMITMENT_PUSH_MODEL) {
+            let (status, reason) = (Status::NO_SUCH_SOP_CLASS, "SOP class is not that of its context");
+            return self.refuse(&operation, field, status, reason);
+        }
+        if operation.sop_instance_uid.as_deref() != Some(commitment::INSTANCE_UID) {
+            let (status, reason) = (Status::NO_SUCH_SOP_INSTANCE, "SOP instance is not that of the service");
+            return self.refuse(&operation, field, status, reason);
+        }
+        if command.number(element::ACTION_TYPE_ID) != Some(commitment::REQUEST) {
+            return self.refuse(&operation, field, Status::NO_SUCH_ACTION, "action is not a request");
+        }
+        if !has_data_set {
+            return self.refuse(&operation, field, Status::INVALID_ARGUMENT_VALUE, "no data set");
+        }
+        operation.kind = Kind::Action;
+        self.sink =
+            Sink::Notice { message_id: operation.message_id, bytes: BytesMut::new(), is_too_long: false };
+        self.operations.push(operation);
+    }
+
+    fn report_answered(
+        &mut self,
+        context_id: u8,
+        command_field: u16,
+        command: &CommandSet<'_>,
+    ) -> Result<(), ProtocolError> {
+        let message_id = command.required_number(element::MESSAGE_ID_BEING_RESPONDED_TO)?;
+        let is_answer = command_field == command::N_EVENT_REPORT | command::RESPONSE
+            && self.reporting == Some((context_id, message_id));
+        if !is_answer {
+            return Err(ProtocolError::UnexpectedResponse { command_field, message_id });
+        }
+        let status = Status(command.required_number(element::STATUS)?);
+        self.reporting = None;
+        self.ready.push_back(Event::ReportAnswered { message_id, status });
+        Ok(())
     }
 
     fn unsupported(&mut self, operation: &Operation, command_field: u16) {
@@ -949,9 +1084,17 @@ impl Acceptor {
         let context_id = self.operations[index].context_id;
         let Some(context) = self.contexts.get(&context_id) else { return };
         let transfer_syntax_uid = context.transfer_syntax.clone();
+        let kind = self.operations[index].kind;
         let outcome = match NoticeSyntax::from_uid(&transfer_syntax_uid) {
             _ if is_too_long => Err((Status::RESOURCE_LIMITATION, "data set is too long")),
             None => Err((Status::PROCESSING_FAILURE, "transfer syntax cannot be read")),
+            Some(syntax) if kind == Kind::Action => match CommitmentRequest::decode(&data_set, syntax) {
+                Ok(request) => {
+                    let asked = CommitmentAsked { context_id, message_id, request };
+                    return self.ready.push_back(Event::CommitmentRequested(asked));
+                }
+                Err(error) => Err(action_status(&error)),
+            },
             Some(syntax) => {
                 AvailabilityNotice::decode(&data_set, syntax).map_err(|error| notice_status(&error))
             }
@@ -967,10 +1110,43 @@ impl Acceptor {
             })),
             Err((status, reason)) => {
                 let operation = self.operations.remove(index);
-                self.refuse(&operation, command::N_CREATE, status, reason);
+                let field = if kind == Kind::Action { command::N_ACTION } else { command::N_CREATE };
+                self.refuse(&operation, field, status, reason);
             }
         }
     }
+}
+
+/// 0120H is not among the statuses of an N-ACTION (PS3.7 section 10.1.4.1.10).
+fn action_status(error: &AvailabilityError) -> (Status, &'static str) {
+    match error {
+        AvailabilityError::Missing { .. } => {
+            (Status::INVALID_ARGUMENT_VALUE, "a required attribute is missing")
+        }
+        AvailabilityError::Invalid { .. } => {
+            (Status::INVALID_ARGUMENT_VALUE, "an attribute value is malformed")
+        }
+        AvailabilityError::TooMany { .. }
+        | AvailabilityError::Cut { .. }
+        | AvailabilityError::NoItem { .. }
+        | AvailabilityError::TooDeep { .. }
+        | AvailabilityError::Write(_) => notice_status(error),
+    }
+}
+
+/// What we answer to proposed roles: of storage commitment the peer may be the one that asks, never the one that commits. Roles that
+/// go unanswered keep their defaults (PS3.7 section D.3.3.4).
+fn role_answers(request: &AssociationRQ) -> Vec<UserVariableItem> {
+    let answer = |item: &UserVariableItem| match item {
+        UserVariableItem::ScuScpRoleSelectionSubItem(uid, roles)
+            if text::trim(uid) == uids::STORAGE_COMMITMENT_PUSH_MODEL =>
+        {
+            let roles = RequestorRoles { scu: roles.scu, scp: false };
+            Some(UserVariableItem::ScuScpRoleSelectionSubItem(text::trim(uid).to_owned(), roles))
+        }
+        _ => None,
+    };
+    request.user_variables.iter().find_map(answer).into_iter().collect()
 }
 
 fn notice_status(error: &AvailabilityError) -> (Status, &'static str) {
@@ -990,15 +1166,18 @@ fn notice_status(error: &AvailabilityError) -> (Status, &'static str) {
 /// A response without data set (PS3.7 sections 9.3.1.2, 9.3.5.2, 10.3.5.2).
 fn response(request_field: u16, operation: &Operation, status: Status, comment: Option<&str>) -> Vec<u8> {
     let comment = comment.map(text::error_comment).filter(|comment| !comment.is_empty());
-    CommandWriter::new()
+    let writer = CommandWriter::new()
         .uid(element::AFFECTED_SOP_CLASS_UID, operation.sop_class_uid.as_deref())
         .number(element::COMMAND_FIELD, request_field | command::RESPONSE)
         .number(element::MESSAGE_ID_BEING_RESPONDED_TO, operation.message_id)
         .data_set(false)
         .number(element::STATUS, status.0)
         .text(element::ERROR_COMMENT, comment.as_deref())
-        .uid(element::AFFECTED_SOP_INSTANCE_UID, operation.sop_instance_uid.as_deref())
-        .finish()
+        .uid(element::AFFECTED_SOP_INSTANCE_UID, operation.sop_instance_uid.as_deref());
+    match operation.kind {
+        Kind::Action => writer.number(element::ACTION_TYPE_ID, commitment::REQUEST).finish(),
+        Kind::Echo | Kind::Store | Kind::Create => writer.finish(),
+    }
 }
 
 fn association_request(

@@ -8,17 +8,11 @@ use dicom_object::InMemDicomObject;
 use dicom_transfer_syntax_registry::entries;
 
 use crate::text;
+use crate::walk::{self, Visitor, short};
 
 /// Most instances that one notice may name; a study beyond it is announced in several notices.
 pub const MAX_REFERENCED_INSTANCES: usize = 50_000;
 
-/// Deepest nesting of sequences that is read; the notice itself needs 2.
-const MAX_DEPTH: usize = 16;
-
-const UNDEFINED_LENGTH: u32 = 0xffff_ffff;
-const ITEM: (u16, u16) = (0xfffe, 0xe000);
-const ITEM_END: (u16, u16) = (0xfffe, 0xe00d);
-const SEQUENCE_END: (u16, u16) = (0xfffe, 0xe0dd);
 const STUDY_INSTANCE_UID: (u16, u16) = (0x0020, 0x000d);
 const SERIES_INSTANCE_UID: (u16, u16) = (0x0020, 0x000e);
 const REFERENCED_SERIES: (u16, u16) = (0x0008, 0x1115);
@@ -117,21 +111,21 @@ impl NoticeSyntax {
         }
     }
 
-    fn is_explicit(self) -> bool {
+    pub(crate) fn is_explicit(self) -> bool {
         match self {
             Self::ImplicitLittleEndian => false,
             Self::ExplicitLittleEndian | Self::ExplicitBigEndian => true,
         }
     }
 
-    fn u16(self, bytes: [u8; 2]) -> u16 {
+    pub(crate) fn u16(self, bytes: [u8; 2]) -> u16 {
         match self {
             Self::ExplicitBigEndian => u16::from_be_bytes(bytes),
             Self::ImplicitLittleEndian | Self::ExplicitLittleEndian => u16::from_le_bytes(bytes),
         }
     }
 
-    fn u32(self, bytes: [u8; 4]) -> u32 {
+    pub(crate) fn u32(self, bytes: [u8; 4]) -> u32 {
         match self {
             Self::ExplicitBigEndian => u32::from_be_bytes(bytes),
             Self::ImplicitLittleEndian | Self::ExplicitLittleEndian => u32::from_le_bytes(bytes),
@@ -162,7 +156,7 @@ pub enum AvailabilityError {
         limit: usize,
     },
     /// Too many instances.
-    #[error("notice names more than {limit} instances")]
+    #[error("data set names more than {limit} instances")]
     TooMany {
         /// Limit.
         limit: usize,
@@ -217,16 +211,7 @@ impl AvailabilityNotice {
             sequence(tags::REFERENCED_SERIES_SEQUENCE, series.collect()),
             element(tags::STUDY_INSTANCE_UID, VR::UI, &self.study_instance_uid),
         ]);
-        let syntax = match syntax {
-            NoticeSyntax::ImplicitLittleEndian => entries::IMPLICIT_VR_LITTLE_ENDIAN.erased(),
-            NoticeSyntax::ExplicitLittleEndian => entries::EXPLICIT_VR_LITTLE_ENDIAN.erased(),
-            NoticeSyntax::ExplicitBigEndian => entries::EXPLICIT_VR_BIG_ENDIAN.erased(),
-        };
-        let mut bytes = Vec::new();
-        object
-            .write_dataset_with_ts(&mut bytes, &syntax)
-            .map_err(|error| AvailabilityError::Write(Box::new(error)))?;
-        Ok(bytes)
+        write(&object, syntax)
     }
 
     /// Reads a notice. Elements that a notice does not need are passed over; nothing is allocated from a length.
@@ -234,8 +219,8 @@ impl AvailabilityNotice {
     /// # Errors
     /// Anything that is cut, nested too deeply, too many, or missing a required identifier.
     pub fn decode(bytes: &[u8], syntax: NoticeSyntax) -> Result<Self, AvailabilityError> {
-        let mut reader = NoticeReader { bytes, notice: Self::default(), count: 0 };
-        reader.data_set(0, Some(bytes.len()), syntax, &mut Vec::new())?;
+        let mut reader = NoticeReader { notice: Self::default(), count: 0 };
+        walk::read(bytes, syntax, &mut reader)?;
         reader.notice.check()?;
         Ok(reader.notice)
     }
@@ -260,7 +245,21 @@ impl AvailabilityNotice {
     }
 }
 
-fn check_uid(uid: &str, name: &'static str) -> Result<(), AvailabilityError> {
+/// Writes a data set.
+pub(crate) fn write(object: &InMemDicomObject, syntax: NoticeSyntax) -> Result<Vec<u8>, AvailabilityError> {
+    let syntax = match syntax {
+        NoticeSyntax::ImplicitLittleEndian => entries::IMPLICIT_VR_LITTLE_ENDIAN.erased(),
+        NoticeSyntax::ExplicitLittleEndian => entries::EXPLICIT_VR_LITTLE_ENDIAN.erased(),
+        NoticeSyntax::ExplicitBigEndian => entries::EXPLICIT_VR_BIG_ENDIAN.erased(),
+    };
+    let mut bytes = Vec::new();
+    object
+        .write_dataset_with_ts(&mut bytes, &syntax)
+        .map_err(|error| AvailabilityError::Write(Box::new(error)))?;
+    Ok(bytes)
+}
+
+pub(crate) fn check_uid(uid: &str, name: &'static str) -> Result<(), AvailabilityError> {
     match uid {
         "" => Err(AvailabilityError::Missing { name }),
         uid if text::is_uid(uid) => Ok(()),
@@ -268,149 +267,21 @@ fn check_uid(uid: &str, name: &'static str) -> Result<(), AvailabilityError> {
     }
 }
 
-fn element(tag: Tag, vr: VR, value: &str) -> DataElement<InMemDicomObject> {
+pub(crate) fn element(tag: Tag, vr: VR, value: &str) -> DataElement<InMemDicomObject> {
     DataElement::new(tag, vr, PrimitiveValue::from(value))
 }
 
-fn sequence(tag: Tag, items: Vec<InMemDicomObject>) -> DataElement<InMemDicomObject> {
+pub(crate) fn sequence(tag: Tag, items: Vec<InMemDicomObject>) -> DataElement<InMemDicomObject> {
     DataElement::new(tag, VR::SQ, DataSetSequence::new(items, Length::UNDEFINED))
 }
 
-struct Header {
-    tag: (u16, u16),
-    vr: Option<[u8; 2]>,
-    length: u32,
-    value: usize,
-}
-
-struct NoticeReader<'a> {
-    bytes: &'a [u8],
+struct NoticeReader {
     notice: AvailabilityNotice,
     count: usize,
 }
 
-impl NoticeReader<'_> {
-    /// Walks a data set or item that begins at `at`; `end` is none when a delimiter ends it. Returns where it ended.
-    fn data_set(
-        &mut self,
-        mut at: usize,
-        end: Option<usize>,
-        syntax: NoticeSyntax,
-        path: &mut Vec<(u16, u16)>,
-    ) -> Result<usize, AvailabilityError> {
-        loop {
-            if end.is_some_and(|end| at >= end) {
-                return Ok(at);
-            }
-            let header = self.header(at, end, syntax)?;
-            if header.tag.0 == ITEM.0 {
-                return match (header.tag, end) {
-                    (ITEM_END, None) => Ok(header.value),
-                    _ => Err(AvailabilityError::NoItem { offset: at }),
-                };
-            }
-            at = if is_sequence(&header) {
-                let end = self.end_of(&header, at, end)?;
-                // PS3.5 section 6.2.2: UN of undefined length is a sequence in implicit VR little endian.
-                let inner =
-                    if header.vr == Some(*b"UN") { NoticeSyntax::ImplicitLittleEndian } else { syntax };
-                self.sequence(header.value, end, inner, header.tag, path)?
-            } else {
-                let end = self.end_of(&header, at, end)?.ok_or(AvailabilityError::Cut { offset: at })?;
-                self.value(path, header.tag, &self.bytes[header.value..end])?;
-                end
-            };
-        }
-    }
-
-    fn sequence(
-        &mut self,
-        mut at: usize,
-        end: Option<usize>,
-        syntax: NoticeSyntax,
-        tag: (u16, u16),
-        path: &mut Vec<(u16, u16)>,
-    ) -> Result<usize, AvailabilityError> {
-        if path.len() >= MAX_DEPTH {
-            return Err(AvailabilityError::TooDeep { limit: MAX_DEPTH });
-        }
-        path.push(tag);
-        loop {
-            if end.is_some_and(|end| at >= end) {
-                break;
-            }
-            let header = self.header(at, end, syntax)?;
-            match header.tag {
-                ITEM => {
-                    self.begin_item(path)?;
-                    let item_end = self.end_of(&header, at, end)?;
-                    at = self.data_set(header.value, item_end, syntax, path)?;
-                }
-                SEQUENCE_END if end.is_none() => {
-                    at = header.value;
-                    break;
-                }
-                _ => return Err(AvailabilityError::NoItem { offset: at }),
-            }
-        }
-        path.pop();
-        Ok(at)
-    }
-
-    fn header(
-        &self,
-        at: usize,
-        end: Option<usize>,
-        syntax: NoticeSyntax,
-    ) -> Result<Header, AvailabilityError> {
-        let cut = || AvailabilityError::Cut { offset: at };
-        let limit = end.unwrap_or(self.bytes.len());
-        let rest = self.bytes.get(at..limit).ok_or_else(cut)?;
-        let [g0, g1, e0, e1, l0, l1, l2, l3] = *rest.first_chunk::<8>().ok_or_else(cut)?;
-        let tag = (syntax.u16([g0, g1]), syntax.u16([e0, e1]));
-        if tag.0 == ITEM.0 || !syntax.is_explicit() {
-            return Ok(Header { tag, vr: None, length: syntax.u32([l0, l1, l2, l3]), value: at + 8 });
-        }
-        let vr = [l0, l1];
-        let is_long = matches!(
-            &vr,
-            b"OB"
-                | b"OD"
-                | b"OF"
-                | b"OL"
-                | b"OV"
-                | b"OW"
-                | b"SQ"
-                | b"SV"
-                | b"UC"
-                | b"UN"
-                | b"UR"
-                | b"UT"
-                | b"UV"
-        );
-        if !is_long {
-            return Ok(Header { tag, vr: Some(vr), length: syntax.u16([l2, l3]).into(), value: at + 8 });
-        }
-        let length = rest.get(8..12).and_then(|b| b.first_chunk::<4>()).ok_or_else(cut)?;
-        Ok(Header { tag, vr: Some(vr), length: syntax.u32(*length), value: at + 12 })
-    }
-
-    /// Where the value ends, none for an undefined length; never beyond what holds it.
-    fn end_of(
-        &self,
-        header: &Header,
-        at: usize,
-        end: Option<usize>,
-    ) -> Result<Option<usize>, AvailabilityError> {
-        if header.length == UNDEFINED_LENGTH {
-            return Ok(None);
-        }
-        let limit = end.unwrap_or(self.bytes.len());
-        match header.value.checked_add(header.length as usize) {
-            Some(value_end) if value_end <= limit => Ok(Some(value_end)),
-            _ => Err(AvailabilityError::Cut { offset: at }),
-        }
-    }
+impl Visitor for NoticeReader {
+    const SEQUENCES: &'static [(u16, u16)] = &[REFERENCED_STEP, REFERENCED_SERIES, REFERENCED_SOP];
 
     fn begin_item(&mut self, path: &[(u16, u16)]) -> Result<(), AvailabilityError> {
         self.count += 1;
@@ -466,25 +337,6 @@ impl NoticeReader<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether what follows is items. In implicit VR a defined length tells nothing, so the sequences of a notice are known
-/// by their tags.
-fn is_sequence(header: &Header) -> bool {
-    match header.vr {
-        Some(vr) => &vr == b"SQ" || header.length == UNDEFINED_LENGTH,
-        None => {
-            header.length == UNDEFINED_LENGTH
-                || [REFERENCED_STEP, REFERENCED_SERIES, REFERENCED_SOP].contains(&header.tag)
-        }
-    }
-}
-
-fn short(value: &[u8], name: &'static str) -> Result<String, AvailabilityError> {
-    if value.len() > text::MAX_UID_LENGTH + 1 {
-        return Err(AvailabilityError::Invalid { name });
-    }
-    Ok(text::from_bytes(value))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //! A command set is flat, of group 0000 and always implicit VR little endian, so it is read without a data set parser:
 //! every length is held against the bytes that are there, nothing is allocated from it.
 
+use dicom_dictionary_std::uids;
+
 use crate::error::CommandError;
 use crate::text;
 
@@ -10,6 +12,8 @@ pub(crate) const RESPONSE: u16 = 0x8000;
 pub(crate) const C_STORE: u16 = 0x0001;
 pub(crate) const C_ECHO: u16 = 0x0030;
 pub(crate) const C_CANCEL: u16 = 0x0fff;
+pub(crate) const N_EVENT_REPORT: u16 = 0x0100;
+pub(crate) const N_ACTION: u16 = 0x0130;
 pub(crate) const N_CREATE: u16 = 0x0140;
 
 /// Command Data Set Type (0000,0800) that says: no data set follows. Every other value says that one does.
@@ -19,6 +23,7 @@ const DATA_SET: u16 = 0x0001;
 /// Element numbers of group 0000 (PS3.7 table E.1-1).
 pub(crate) mod element {
     pub(crate) const AFFECTED_SOP_CLASS_UID: u16 = 0x0002;
+    pub(crate) const REQUESTED_SOP_CLASS_UID: u16 = 0x0003;
     pub(crate) const COMMAND_FIELD: u16 = 0x0100;
     pub(crate) const MESSAGE_ID: u16 = 0x0110;
     pub(crate) const MESSAGE_ID_BEING_RESPONDED_TO: u16 = 0x0120;
@@ -27,6 +32,9 @@ pub(crate) mod element {
     pub(crate) const STATUS: u16 = 0x0900;
     pub(crate) const ERROR_COMMENT: u16 = 0x0902;
     pub(crate) const AFFECTED_SOP_INSTANCE_UID: u16 = 0x1000;
+    pub(crate) const REQUESTED_SOP_INSTANCE_UID: u16 = 0x1001;
+    pub(crate) const EVENT_TYPE_ID: u16 = 0x1002;
+    pub(crate) const ACTION_TYPE_ID: u16 = 0x1008;
     pub(crate) const MOVE_ORIGINATOR_AE_TITLE: u16 = 0x1030;
     pub(crate) const MOVE_ORIGINATOR_MESSAGE_ID: u16 = 0x1031;
 }
@@ -118,6 +126,18 @@ impl<'a> CommandSet<'a> {
     pub(crate) fn has_data_set(&self) -> Result<bool, CommandError> {
         Ok(self.required_number(element::COMMAND_DATA_SET_TYPE)? != NO_DATA_SET)
     }
+}
+
+/// N-EVENT-REPORT-RQ of a storage commitment (PS3.7 table 10.3-1).
+pub(crate) fn event_report(message_id: u16, event_type: u16) -> Vec<u8> {
+    CommandWriter::new()
+        .uid(element::AFFECTED_SOP_CLASS_UID, Some(uids::STORAGE_COMMITMENT_PUSH_MODEL))
+        .number(element::COMMAND_FIELD, N_EVENT_REPORT)
+        .number(element::MESSAGE_ID, message_id)
+        .data_set(true)
+        .uid(element::AFFECTED_SOP_INSTANCE_UID, Some(crate::commitment::INSTANCE_UID))
+        .number(element::EVENT_TYPE_ID, event_type)
+        .finish()
 }
 
 /// Writes a command set; elements are given in ascending order, the group length is put in front at the end.

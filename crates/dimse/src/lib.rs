@@ -35,6 +35,8 @@
 //!             Event::AvailabilityNotified(notified) => {
 //!                 acceptor.respond_create(notified.message_id, Status::SUCCESS, None)?;
 //!             }
+//!             Event::CommitmentRequested(asked) => acceptor.respond_action(asked.message_id, Status::PROCESSING_FAILURE)?,
+//!             Event::ReportAnswered { .. } => {}
 //!             Event::ReleaseRequested => acceptor.confirm_release()?,
 //!             Event::UnsupportedOperation { .. } | Event::Refused { .. } | Event::Aborted { .. } => {}
 //!         }
@@ -84,23 +86,26 @@
 pub mod acceptor;
 pub mod availability;
 mod command;
+pub mod commitment;
 pub mod error;
 pub mod file_meta;
 pub mod requestor;
 pub mod service;
 pub mod status;
 pub mod text;
+mod walk;
 mod wire;
 
 pub use acceptor::{
-    Acceptor, AcceptorConfig, AssociationRequest, AvailabilityNotified, ContextDecision, Event,
-    MoveOriginator, RejectReason, RequestedContext, StoreRequest, UserIdentity,
+    Acceptor, AcceptorConfig, AssociationRequest, AvailabilityNotified, CommitmentAsked, ContextDecision,
+    Event, MoveOriginator, RejectReason, RequestedContext, StoreRequest, UserIdentity,
 };
 pub use availability::{
     Availability, AvailabilityError, AvailabilityNotice, InstanceAvailability, NoticeSyntax,
     SeriesAvailability,
 };
 pub use command::Priority;
+pub use commitment::{CommitmentReport, CommitmentRequest, FailedSop, SopReference};
 pub use error::{CallError, CommandError, ProtocolError};
 pub use file_meta::{FileMeta, FileMetaError, Part10Head, Split, split_part10};
 pub use requestor::{

@@ -6,12 +6,13 @@ use bytes::{Bytes, BytesMut};
 use dicom_dictionary_std::uids;
 use dicom_ul::pdu::{
     AbortRQSource, AssociationAC, AssociationRJ, AssociationRJResult, AssociationRJSource, AssociationRQ,
-    Pdu, PresentationContextProposed, PresentationContextResultReason, UserVariableItem,
+    Pdu, PresentationContextProposed, PresentationContextResultReason, RequestorRoles, UserVariableItem,
 };
 
 use crate::acceptor::APPLICATION_CONTEXT;
 use crate::availability::{AvailabilityError, AvailabilityNotice, NoticeSyntax};
 use crate::command::{self, CommandSet, CommandWriter, Priority, element};
+use crate::commitment::CommitmentReport;
 use crate::error::{CallError, ProtocolError};
 use crate::file_meta::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 use crate::status::Status;
@@ -63,6 +64,14 @@ impl RequestorConfig {
     pub fn with_availability(self) -> Self {
         let syntaxes = [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
         self.with_context(uids::INSTANCE_AVAILABILITY_NOTIFICATION, &syntaxes)
+    }
+
+    /// With a context for reports of storage commitment, in which we are the one that commits (PS3.7 section D.3.3.4): the association is
+    /// opened the other way round than the peer's own.
+    #[must_use]
+    pub fn with_commitment_reports(self) -> Self {
+        let syntaxes = [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
+        self.with_context(uids::STORAGE_COMMITMENT_PUSH_MODEL, &syntaxes)
     }
 
     /// With one more context, unless the same one is there already. For stores give each pair of SOP class and transfer
@@ -157,6 +166,8 @@ pub enum Operation {
     Store,
     /// N-CREATE of an instance availability notification.
     Create,
+    /// N-EVENT-REPORT of a storage commitment.
+    Report,
 }
 
 /// The answer to an operation.
@@ -439,6 +450,24 @@ impl Requestor {
         Ok(message_id)
     }
 
+    /// Tells what came of a storage commitment, as N-EVENT-REPORT (PS3.4 section J.3.3); returns its message id.
+    ///
+    /// # Errors
+    /// Another operation is open, there is no context for it, or the report cannot be encoded.
+    pub fn report(&mut self, report: &CommitmentReport) -> Result<u16, NotifyError> {
+        let class = uids::STORAGE_COMMITMENT_PUSH_MODEL;
+        let (context, syntax) = self.context(class, None).ok_or(CallError::NoPresentationContext)?;
+        let syntax = NoticeSyntax::from_uid(syntax).ok_or(CallError::NoPresentationContext)?;
+        let data_set = report.encode(syntax)?;
+        let message_id = self.begin(Operation::Report, context, "report a commitment")?;
+        let command = command::event_report(message_id, report.event_type());
+        wire::put_command(&mut self.out, context, &command, self.fragment_size);
+        self.begin_sending();
+        self.store_data(&data_set)?;
+        self.end_store()?;
+        Ok(message_id)
+    }
+
     /// Asks for release.
     ///
     /// # Errors
@@ -671,6 +700,7 @@ impl Requestor {
                 Operation::Echo => command::C_ECHO,
                 Operation::Store => command::C_STORE,
                 Operation::Create => command::N_CREATE,
+                Operation::Report => command::N_EVENT_REPORT,
             };
             command_field == request | command::RESPONSE
                 && message_id == pending.message_id
@@ -718,16 +748,22 @@ fn association_request(config: &RequestorConfig) -> Result<Pdu, CallError> {
             transfer_syntaxes: context.transfer_syntaxes.clone(),
         });
     }
+    let mut user_variables = vec![
+        UserVariableItem::MaxLength(config.max_pdu_length),
+        UserVariableItem::ImplementationClassUID(IMPLEMENTATION_CLASS_UID.to_owned()),
+        UserVariableItem::ImplementationVersionName(IMPLEMENTATION_VERSION_NAME.to_owned()),
+    ];
+    let commits = |context: &ProposedContext| context.abstract_syntax == uids::STORAGE_COMMITMENT_PUSH_MODEL;
+    if config.contexts.iter().any(commits) {
+        let (class, roles) = (uids::STORAGE_COMMITMENT_PUSH_MODEL, RequestorRoles { scu: false, scp: true });
+        user_variables.push(UserVariableItem::ScuScpRoleSelectionSubItem(class.to_owned(), roles));
+    }
     Ok(Pdu::AssociationRQ(AssociationRQ {
         protocol_version: 1,
         calling_ae_title: config.calling_ae_title.clone(),
         called_ae_title: config.called_ae_title.clone(),
         application_context_name: APPLICATION_CONTEXT.to_owned(),
         presentation_contexts,
-        user_variables: vec![
-            UserVariableItem::MaxLength(config.max_pdu_length),
-            UserVariableItem::ImplementationClassUID(IMPLEMENTATION_CLASS_UID.to_owned()),
-            UserVariableItem::ImplementationVersionName(IMPLEMENTATION_VERSION_NAME.to_owned()),
-        ],
+        user_variables,
     }))
 }

@@ -11,6 +11,8 @@ pub enum Service {
     Verification,
     /// Instance Availability Notification (PS3.4 annex R): N-CREATE.
     InstanceAvailability,
+    /// Storage Commitment Push Model (PS3.4 annex J): N-ACTION, and N-EVENT-REPORT the other way.
+    Commitment,
     /// Storage (PS3.4 annex B): C-STORE, of any class.
     Storage,
     /// A service of the standard that is not storage, or no well-formed UID at all: refused.
@@ -27,19 +29,19 @@ impl Service {
         match abstract_syntax {
             uids::VERIFICATION => Self::Verification,
             uids::INSTANCE_AVAILABILITY_NOTIFICATION => Self::InstanceAvailability,
+            uids::STORAGE_COMMITMENT_PUSH_MODEL => Self::Commitment,
             other if OTHER_SERVICES.iter().any(|(uid, _)| *uid == other) => Self::Unsupported,
             _ => Self::Storage,
         }
     }
 }
 
-/// SOP classes and meta SOP classes of PS3.6 table A-1 that name a service other than storage, verification and
-/// instance availability notification, with their PS3.6 names, in the order of their UIDs. The basic directory is
+/// SOP classes and meta SOP classes of PS3.6 table A-1 that name a service other than storage, verification,
+/// instance availability notification and storage commitment, with their PS3.6 names, in the order of their UIDs. The basic directory is
 /// among them: it exists on media only (PS3.4 annex B has no such class).
 pub const OTHER_SERVICES: &[(&str, &str)] = &[
     ("1.2.840.10008.1.3.10", "Media Storage Directory Storage"),
     ("1.2.840.10008.1.9", "Basic Study Content Notification SOP Class (Retired)"),
-    ("1.2.840.10008.1.20.1", "Storage Commitment Push Model SOP Class"),
     ("1.2.840.10008.1.20.2", "Storage Commitment Pull Model SOP Class (Retired)"),
     ("1.2.840.10008.1.40", "Procedural Event Logging SOP Class"),
     ("1.2.840.10008.1.42", "Substance Administration Logging SOP Class"),
@@ -170,7 +172,6 @@ mod tests {
         }
         assert!(OTHER_SERVICES.is_sorted_by(|a, b| key(a.0) < key(b.0)));
         for known in [
-            uids::STORAGE_COMMITMENT_PUSH_MODEL,
             uids::MODALITY_PERFORMED_PROCEDURE_STEP,
             uids::MODALITY_WORKLIST_INFORMATION_MODEL_FIND,
             uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND,
@@ -194,7 +195,8 @@ mod tests {
             ("1.2.840.10008.5.1.1.29", Service::Storage),
             ("1.2.840.113619.4.26", Service::Storage),
             ("1.2.840.10008.5.1.4.1.1.9999", Service::Storage),
-            ("1.2.840.10008.1.20.1", Service::Unsupported),
+            ("1.2.840.10008.1.20.1", Service::Commitment),
+            ("1.2.840.10008.1.20.2", Service::Unsupported),
             ("1.2.840.10008.5.1.4.1.2.2.1", Service::Unsupported),
             ("1.2.840.10008.5.1.4.31", Service::Unsupported),
             ("1.2.840.10008.3.1.2.3.3", Service::Unsupported),

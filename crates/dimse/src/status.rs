@@ -43,6 +43,12 @@ impl Status {
     pub const PROCESSING_FAILURE: Self = Self(0x0110);
     /// 0111H (PS3.7 C.5): the SOP instance exists already.
     pub const DUPLICATE_SOP_INSTANCE: Self = Self(0x0111);
+    /// 0112H (PS3.7 C.5): no such SOP instance.
+    pub const NO_SUCH_SOP_INSTANCE: Self = Self(0x0112);
+    /// 0118H (PS3.7 C.5): no such SOP class.
+    pub const NO_SUCH_SOP_CLASS: Self = Self(0x0118);
+    /// 0123H (PS3.7 C.5): no such action.
+    pub const NO_SUCH_ACTION: Self = Self(0x0123);
     /// 0115H (PS3.7 C.5): an argument value is invalid.
     pub const INVALID_ARGUMENT_VALUE: Self = Self(0x0115);
     /// 0117H (PS3.7 C.5): the SOP Instance UID is not well formed.

@@ -399,10 +399,19 @@ pub(crate) fn fragment_size(peer_maximum: u32, our_maximum: u32) -> usize {
 
 /// Writes a whole command set as P-DATA-TF PDUs, one fragment in each.
 pub(crate) fn put_command(out: &mut BytesMut, context_id: u8, command: &[u8], fragment_size: usize) {
-    let mut rest = command;
+    put_fragments(out, context_id, COMMAND_BIT, command, fragment_size);
+}
+
+/// Writes a whole small data set as P-DATA-TF PDUs, one fragment in each.
+pub(crate) fn put_data_set(out: &mut BytesMut, context_id: u8, data_set: &[u8], fragment_size: usize) {
+    put_fragments(out, context_id, 0, data_set, fragment_size);
+}
+
+fn put_fragments(out: &mut BytesMut, context_id: u8, kind: u8, bytes: &[u8], fragment_size: usize) {
+    let mut rest = bytes;
     loop {
         let (fragment, after) = rest.split_at(rest.len().min(fragment_size));
-        let control = COMMAND_BIT | if after.is_empty() { LAST_BIT } else { 0 };
+        let control = kind | if after.is_empty() { LAST_BIT } else { 0 };
         out.reserve(PDU_HEADER + PDV_HEADER + fragment.len());
         out.put_slice(&pdv_head(context_id, control, fragment.len()));
         out.put_slice(fragment);

@@ -141,7 +141,8 @@ impl Commitment {
     #[must_use]
     pub fn committed(&self) -> Vec<&Reference> {
         let Some(failures) = &self.failures else { return Vec::new() };
-        let failed: std::collections::HashSet<_> = failures.iter().map(|failure| &failure.reference).collect();
+        let failed: std::collections::HashSet<_> =
+            failures.iter().map(|failure| &failure.reference).collect();
         self.references.iter().filter(|reference| !failed.contains(reference)).collect()
     }
 }

@@ -266,10 +266,8 @@ mod tests {
             tls,
             certificate: name.map(certificate),
         };
-        let near = PeerPolicy {
-            networks: vec![Network::parse("192.0.2.0/24").unwrap()],
-            ..PeerPolicy::default()
-        };
+        let near =
+            PeerPolicy { networks: vec![Network::parse("192.0.2.0/24").unwrap()], ..PeerPolicy::default() };
         let far =
             PeerPolicy { networks: vec![Network::parse("10.0.0.0/8").unwrap()], ..PeerPolicy::default() };
         let tls = PeerPolicy { requires_tls: true, ..PeerPolicy::default() };

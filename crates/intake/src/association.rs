@@ -3,26 +3,34 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use dimse::{
-    Acceptor, AcceptorConfig, AvailabilityNotified, Event, RejectReason, Service, Status, StoreRequest,
+    Acceptor, AcceptorConfig, AvailabilityNotified, CommitmentAsked, Event, RejectReason, Service, Status,
+    StoreRequest,
 };
 use domain::{
     audit::{Action, Actor},
     centre::Centre,
+    commitment::Asker,
+    id::CommitmentId,
     image::Source,
     peer::{KnownPeer, PeerConnection},
-    port::{Catalog, Clock},
+    port::{
+        Catalog, Clock,
+        catalog::{CommitmentOutcome, NewCommitment},
+    },
     study::{Evidence, StudyKey},
     text::AeTitle,
-    uid::{SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
+    uid::{SopClassUid, SopInstanceUid, StudyInstanceUid, TransactionUid, TransferSyntaxUid},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::{mpsc, oneshot},
     time::{Instant, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    commitment::{self, OpenAssociations, Told},
     config::Config,
     connection::Connection,
     receive::{Announced, Intake, Received, Receiving, Refusal},
@@ -45,6 +53,7 @@ pub struct Server {
     clock: Arc<dyn Clock>,
     config: Arc<Config>,
     slots: Slots,
+    open: OpenAssociations,
 }
 
 /// Why an association ended otherwise than by release.
@@ -71,7 +80,14 @@ impl Server {
             per_address: config.associations_per_address_max,
             per_ae_title: config.associations_per_ae_title_max,
         });
-        Self { intake, catalog, clock, config: Arc::new(config), slots }
+        let open = OpenAssociations::default();
+        Self { intake, catalog, clock, config: Arc::new(config), slots, open }
+    }
+
+    /// The associations on which peers can be told of their commitments.
+    #[must_use]
+    pub fn open_associations(&self) -> OpenAssociations {
+        self.open.clone()
     }
 
     /// Takes associations until `stop`, over TLS if it is given; open ones then have until `drop_now` to end. Clones of a server that listen
@@ -147,6 +163,8 @@ impl Server {
             slot,
             peer: None,
             store: Store::None,
+            reports: None,
+            telling: None,
             stored: 0,
             refused: 0,
         };
@@ -193,6 +211,10 @@ struct Association<'a> {
     slot: Slot,
     peer: Option<(AeTitle, Centre)>,
     store: Store,
+    /// What the peer is to be told of its commitments, if it speaks of them.
+    reports: Option<mpsc::Receiver<Told>>,
+    /// Where the answer to the report goes that it was told.
+    telling: Option<oneshot::Sender<Status>>,
     stored: u64,
     refused: u64,
 }
@@ -212,8 +234,16 @@ impl Association<'_> {
             } else {
                 "before asking for an association"
             };
+            let may_report = self.reports.is_some() && self.acceptor.can_report();
             let read = timeout_at(self.deadline, self.stream.read_buf(self.acceptor.buffer()));
-            if read.await.map_err(|_| Broken::Silent(when))?? == 0 {
+            let read = tokio::select! {
+                read = read => read,
+                told = commitment::next(&mut self.reports), if may_report => {
+                    self.tell(told);
+                    continue;
+                }
+            };
+            if read.map_err(|_| Broken::Silent(when))?? == 0 {
                 return Ok(self.acceptor.connection_closed()?);
             }
             self.hurry_peer();
@@ -262,6 +292,13 @@ impl Association<'_> {
                 }
                 Event::StoreEnd { message_id } => self.finish(message_id).await?,
                 Event::AvailabilityNotified(notified) => self.note_availability(&notified).await?,
+                Event::CommitmentRequested(asked) => self.commit(&asked).await?,
+                Event::ReportAnswered { status, .. } => {
+                    if let Some(answer) = self.telling.take() {
+                        // A worker that no longer waits tells again.
+                        let _ = answer.send(status);
+                    }
+                }
                 Event::ReleaseRequested => self.acceptor.confirm_release()?,
                 Event::Refused { reason, .. } => {
                     self.refused += 1;
@@ -311,9 +348,66 @@ impl Association<'_> {
             self.acceptor.withhold(Service::Storage)?;
             self.acceptor.withhold(Service::InstanceAvailability)?;
         }
+        if !policy.services.commitment {
+            self.acceptor.withhold(Service::Commitment)?;
+        }
+        if self.acceptor.speaks_commitment() {
+            self.reports = Some(server.open.enter(&centre.id, &ae));
+            // Reports that could not be told so far; what goes wrong leaves them their time.
+            if let Err(error) = server.catalog.hurry_reports(&centre.id, &ae, server.clock.now()).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "waiting reports are not hurried");
+            }
+        }
         self.peer = Some((ae, centre));
         self.deadline = Instant::now() + Duration::from_secs(server.config.idle_seconds_max);
         Ok(self.acceptor.accept()?)
+    }
+
+    /// A request for commitment is answered once it cannot be lost any more; its result comes later.
+    async fn commit(&mut self, asked: &CommitmentAsked) -> Result<(), Broken> {
+        let message = asked.message_id;
+        let transaction = TransactionUid::parse(&asked.request.transaction_uid);
+        let references = commitment::references(&asked.request.references);
+        let (Ok(transaction), Some(references), Some((ae, centre))) = (transaction, references, &self.peer)
+        else {
+            return Ok(self.acceptor.respond_action(message, Status::INVALID_ARGUMENT_VALUE)?);
+        };
+        let new = NewCommitment {
+            id: CommitmentId::fresh(),
+            centre: centre.id.clone(),
+            transaction,
+            by: Asker::Peer(ae.clone()),
+            actor: Actor::Peer(ae.clone()),
+            references,
+        };
+        let status = match self.server.catalog.request_commitment(&new, self.server.clock.now()).await {
+            Ok(CommitmentOutcome::Accepted(_) | CommitmentOutcome::Repeated(_)) => Status::SUCCESS,
+            Ok(CommitmentOutcome::InUse) => {
+                tracing::warn!(peer.ae = %ae, "a Transaction UID is used for a second request; every object of it is refused");
+                Status::SUCCESS
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a request for commitment was not kept"
+                );
+                Status::PROCESSING_FAILURE
+            }
+        };
+        Ok(self.acceptor.respond_action(message, status)?)
+    }
+
+    /// Tells the peer of a commitment on this association.
+    fn tell(&mut self, told: Told) {
+        match self.acceptor.report(&told.report) {
+            Ok(_) => self.telling = Some(told.answer),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a report cannot be told on this association"
+                );
+            }
+        }
     }
 
     fn begin(&self, request: &StoreRequest) -> Store {

@@ -5,6 +5,7 @@
 //! success. Nothing here decodes pixels, and nothing parses and writes a data set again.
 
 pub mod association;
+pub mod commitment;
 pub mod config;
 mod lanes;
 mod connection;
@@ -14,6 +15,7 @@ mod slots;
 pub mod tls;
 pub mod web;
 
+pub use commitment::{Committer, OpenAssociations};
 pub use config::{ClientCertificates, Config, TlsConfig};
 pub use ledger::Ledger;
 pub use receive::{Intake, Received, Receiving, Refusal};

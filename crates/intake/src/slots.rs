@@ -60,9 +60,8 @@ impl Slots {
         let mut taken = self.taken();
         let here = taken.by_address.get(&address).copied().unwrap_or_default();
         let is_last = taken.all + 1 >= self.limits.all;
-        let is_place = taken.all < self.limits.all
-            && here < self.limits.per_address
-            && !(is_last && here > 0);
+        let is_place =
+            taken.all < self.limits.all && here < self.limits.per_address && !(is_last && here > 0);
         if is_place {
             taken.all += 1;
             taken.by_address.insert(address, here + 1);

@@ -9,11 +9,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use domain::{
-    Duration, Timestamp,
-    peer::PeerAddress,
-    port::Clock,
-};
+use domain::{Duration, Timestamp, peer::PeerAddress, port::Clock};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
@@ -183,7 +179,9 @@ impl Tls {
                 () = clock.sleep(LOOK_EVERY) => {}
             }
             let tls = Arc::clone(&self);
-            let Ok(read) = tokio::task::spawn_blocking(move || Files::read(&tls.config)).await else { return };
+            let Ok(read) = tokio::task::spawn_blocking(move || Files::read(&tls.config)).await else {
+                return;
+            };
             match read {
                 Ok(files) if files == self.held().files => complained = None,
                 Ok(files) if complained.as_ref() == Some(&files) => {}

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy knows test functions, not the helpers beside them")]
 
+mod commitment;
 mod conversation;
 mod hostile;
 mod negotiation;

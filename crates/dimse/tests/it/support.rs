@@ -102,6 +102,13 @@ impl Server {
                 self.acceptor.respond_create(notified.message_id, Status::SUCCESS, Some("2.25.7")).unwrap();
                 self.notices.push(notified);
             }
+            Event::CommitmentRequested(asked) => {
+                self.log.push(format!("asked {} {}", asked.message_id, asked.request.references.len()));
+                self.acceptor.respond_action(asked.message_id, Status::SUCCESS).unwrap();
+            }
+            Event::ReportAnswered { message_id, status } => {
+                self.log.push(format!("answered {message_id} {:04X}", status.0));
+            }
             Event::UnsupportedOperation { message_id, command_field, .. } => {
                 self.log.push(format!("unsupported {command_field:04X} {message_id}"));
             }

@@ -123,7 +123,11 @@ fn look_at_tls(settings: &Settings, findings: &mut Findings) {
         }
         CertificateState::Expired => {
             let error = Expired(format!("{what} has expired on {ends}"));
-            findings.ill("DICOM over TLS", &error, "Put a new certificate in its place; no restart is needed.");
+            findings.ill(
+                "DICOM over TLS",
+                &error,
+                "Put a new certificate in its place; no restart is needed.",
+            );
         }
         CertificateState::NotYet => {
             let error = Expired(format!("{what} does not count before {}", certificate.begins));

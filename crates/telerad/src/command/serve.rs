@@ -167,6 +167,16 @@ impl Starting<'_> {
         if let Some(tls) = &tls {
             self.tasks.spawn(Arc::clone(tls).watch(Arc::clone(clock), drain.clone()));
         }
+        let committer = intake::Committer {
+            catalog: Arc::clone(catalog),
+            storage: Arc::clone(&parts.storage),
+            broker: Arc::clone(&parts.broker),
+            clock: Arc::clone(clock),
+            open: server.open_associations(),
+            tls: tls.clone(),
+            ae_title: config.ae_title.clone(),
+        };
+        self.tasks.spawn(committer.run(drain.clone()));
         let tls_address = config.tls.as_ref().and_then(|tls| tls.listen);
         if let (Some(tls), Some(address)) = (&tls, tls_address) {
             let (listener, address) = listen("the DICOM server over TLS", address).await?;
@@ -175,7 +185,13 @@ impl Starting<'_> {
             self.tasks.spawn(server.run(listener, Some(tls), drain.clone(), drop_now.clone()));
         }
         self.tasks.spawn(server.run(listener, None, drain, drop_now));
-        Ok(intake::web::Stow::new(intake, Arc::clone(catalog), Arc::clone(clock), config.clone()).router())
+        let (catalog, clock) = (Arc::clone(catalog), Arc::clone(clock));
+        let commitments = intake::commitment::web::CommitmentRequests {
+            catalog: Arc::clone(&catalog),
+            clock: Arc::clone(&clock),
+        };
+        let stow = intake::web::Stow::new(intake, catalog, clock, config.clone());
+        Ok(stow.router().merge(commitments.router()))
     }
 
     fn orders(&self) -> Router {

@@ -22,9 +22,25 @@ impl Authority {
         openssl(
             folder,
             &[
-                "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30",
-                "-keyout", &key, "-out", &file, "-subj", &subject, "-addext",
-                "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-days",
+                "30",
+                "-keyout",
+                &key,
+                "-out",
+                &file,
+                "-subj",
+                &subject,
+                "-addext",
+                "basicConstraints=critical,CA:TRUE",
+                "-addext",
+                "keyUsage=critical,keyCertSign,cRLSign",
             ],
         );
         Self { folder: folder.to_owned(), name: name.to_owned() }
@@ -47,16 +63,40 @@ impl Authority {
         openssl(
             &self.folder,
             &[
-                "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", &key,
-                "-out", &request, "-subj", &subject,
+                "req",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-keyout",
+                &key,
+                "-out",
+                &request,
+                "-subj",
+                &subject,
             ],
         );
-        let (ca, ca_key, days) = (format!("{}.pem", self.name), format!("{}.key", self.name), days.to_string());
+        let (ca, ca_key, days) =
+            (format!("{}.pem", self.name), format!("{}.key", self.name), days.to_string());
         openssl(
             &self.folder,
             &[
-                "x509", "-req", "-in", &request, "-CA", &ca, "-CAkey", &ca_key, "-CAcreateserial", "-days", &days,
-                "-extfile", &extensions, "-out", &file,
+                "x509",
+                "-req",
+                "-in",
+                &request,
+                "-CA",
+                &ca,
+                "-CAkey",
+                &ca_key,
+                "-CAcreateserial",
+                "-days",
+                &days,
+                "-extfile",
+                &extensions,
+                "-out",
+                &file,
             ],
         );
         (self.folder.join(file), self.folder.join(key))

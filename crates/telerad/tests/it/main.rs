@@ -5,6 +5,7 @@
 mod certificates;
 mod clients;
 mod commands;
+mod commitment;
 mod journey;
 mod kill;
 mod separate;

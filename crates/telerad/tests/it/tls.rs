@@ -152,7 +152,10 @@ fn only_what_bcp_195_asks_for_is_spoken() {
         let told = handshake(&secure, &scanner, options);
         match expected {
             Some(words) => {
-                assert!(told.contains(words) && told.contains("Verify return code: 0"), "{options:?}: {told}");
+                assert!(
+                    told.contains(words) && told.contains("Verify return code: 0"),
+                    "{options:?}: {told}"
+                );
             }
             None => assert!(told.contains("Cipher is (NONE)"), "{options:?}: {told}"),
         }
@@ -237,14 +240,18 @@ fn a_centre_says_what_its_ae_titles_may_do() {
 
     let shown = secure.site.run(&["centre", "show", "north"]);
     assert!(
-        shown.contains("CT_1: from 127.0.0.0/8; with or without TLS; commitment; is called at 127.0.0.1:11113"),
+        shown.contains(
+            "CT_1: from 127.0.0.0/8; with or without TLS; commitment; is called at 127.0.0.1:11113"
+        ),
         "{shown}"
     );
     // Changing the centre leaves what its titles may do.
     secure.site.run(&["centre", "add", "North", "--id", "north", "--ae", "CT_1", "--ae", "CT_2"]);
     assert_eq!(secure.site.run(&["centre", "show", "north"]).lines().nth(1), shown.lines().nth(1));
     for wrong in [["--from", "127.0.0.1/8"], ["--certificate-sha256", "12"], ["--address", "nowhere"]] {
-        assert!(!secure.site.output(&[&["centre", "ae", "north", "CT_1"], &wrong[..]].concat()).status.success());
+        assert!(
+            !secure.site.output(&[&["centre", "ae", "north", "CT_1"], &wrong[..]].concat()).status.success()
+        );
     }
 }
 
@@ -262,12 +269,8 @@ fn closed(stream: &mut TcpStream) -> Vec<u8> {
 /// A-ASSOCIATE-RQ of `CT_1` for verification (PS3.8 section 9.3.2).
 fn association_request() -> Vec<u8> {
     let item = |kind: u8, body: &[u8]| [&[kind, 0][..], &(body.len() as u16).to_be_bytes(), body].concat();
-    let context = [
-        vec![1, 0, 0, 0],
-        item(0x30, b"1.2.840.10008.1.1"),
-        item(0x40, b"1.2.840.10008.1.2"),
-    ]
-    .concat();
+    let context =
+        [vec![1, 0, 0, 0], item(0x30, b"1.2.840.10008.1.1"), item(0x40, b"1.2.840.10008.1.2")].concat();
     let user = [item(0x51, &16384_u32.to_be_bytes()), item(0x52, b"1.2.3")].concat();
     let body = [
         vec![0, 1, 0, 0],

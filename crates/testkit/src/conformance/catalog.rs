@@ -7,10 +7,12 @@
     reason = "a case fails by panicking, with the line that says what was expected"
 )]
 
+pub mod commitments;
 pub mod deliveries;
 pub mod directory;
 pub mod images;
 pub mod orders;
+pub mod peers;
 pub mod readings;
 pub mod reports;
 pub mod trail;
@@ -23,6 +25,8 @@ mod world;
 macro_rules! catalog_cases {
     ($run:path) => {
         $crate::catalog_cases! { $run;
+            commitments: a_commitment_is_kept_checked_and_reported, a_transaction_is_one_request,
+                finished_commitments_are_forgotten, racing_requests_are_one, untold_commitments_are_tried_again;
             deliveries: acknowledgements_count_once, attempts_are_kept_and_scheduled, deliveries_are_listed,
                 deliveries_are_opened_once, escalation_happens_once, mails_are_kept_once, racing_escalations;
             directory: centres_are_found_by_ae_title, centres_refuse_what_others_have, people_sign_in_by_login,
@@ -36,6 +40,7 @@ macro_rules! catalog_cases {
                 the_same_again_is_recognised;
             orders: a_changed_priority_moves_what_waits, an_order_waits_for_its_study, doubt_links_nothing,
                 orders_are_kept_by_accession_number, racing_orders_and_studies_meet, a_study_waits_for_its_order;
+            peers: policies_stay_with_their_titles;
             readings: claims_are_taken_released_and_taken_over, one_of_twenty_claims_wins, the_worklist_is_in_order,
                 the_worklist_is_searched, the_worklist_says_who_and_what;
             reports: a_signature_is_kept_whole, an_addendum_follows, drafts_only_get_newer, signatures_are_refused,

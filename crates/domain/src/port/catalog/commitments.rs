@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use super::Known;
 use crate::{
     Timestamp,
+    audit::Actor,
     commitment::{Asker, Commitment, Failure, Reference},
     id::{CentreId, CommitmentId},
     task::NewTask,
@@ -63,6 +64,8 @@ pub struct NewCommitment {
     pub transaction: TransactionUid,
     /// Who asks.
     pub by: Asker,
+    /// The same, for the audit.
+    pub actor: Actor,
     /// For which objects.
     pub references: Vec<Reference>,
 }

@@ -1,0 +1,148 @@
+//! Whether objects are safely stored: each is read again, and its size and SHA-256 are compared with what was stored.
+
+use std::collections::BTreeMap;
+
+use dimse::Service;
+use domain::{
+    commitment::{Commitment, Failure, FailureReason, Reference},
+    digest::Sha256Digest,
+    id::CentreId,
+    image::Instance,
+    port::{Catalog, CatalogError, Storage, StorageError},
+    study::StudyKey,
+    task::{NewTask, TaskKind},
+};
+use sha2::{Digest as _, Sha256};
+
+/// What kept objects from being looked at.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CheckError {
+    #[error("the catalog could not be asked")]
+    Catalog(#[from] CatalogError),
+    #[error("the object store could not be read")]
+    Storage(#[source] StorageError),
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) failures: Vec<Failure>,
+    /// One for each study with damaged objects.
+    pub(super) tasks: Vec<NewTask>,
+}
+
+/// How an object in storage is.
+enum Condition {
+    Good,
+    Missing,
+    Altered,
+}
+
+/// Looks at every object of a commitment. On the last try an object that cannot be read counts as not committed.
+pub(super) async fn check(
+    catalog: &dyn Catalog,
+    storage: &dyn Storage,
+    commitment: &Commitment,
+    is_last_try: bool,
+) -> Result<Found, CheckError> {
+    let mut found = Found::default();
+    let mut damaged: BTreeMap<StudyKey, Vec<(Instance, &'static str)>> = BTreeMap::new();
+    for reference in &commitment.references {
+        let reason = if commitment.is_duplicate {
+            Some(FailureReason::DuplicateTransaction)
+        } else {
+            match look(catalog, storage, &commitment.centre, reference).await {
+                Ok(Looked::Committed) => None,
+                Ok(Looked::Refused(reason)) => Some(reason),
+                Ok(Looked::Damaged(instance, how)) => {
+                    let study = StudyKey { centre: instance.centre.clone(), uid: instance.study.clone() };
+                    damaged.entry(study).or_default().push((*instance, how));
+                    Some(FailureReason::ProcessingFailure)
+                }
+                Err(CheckError::Storage(_)) if is_last_try => Some(FailureReason::ResourceLimitation),
+                Err(error) => return Err(error),
+            }
+        };
+        if let Some(reason) = reason {
+            found.failures.push(Failure { reference: reference.clone(), reason });
+        }
+    }
+    found.tasks = damaged.iter().map(|(study, objects)| task(study, objects)).collect();
+    Ok(found)
+}
+
+/// What became of one reference.
+enum Looked {
+    Committed,
+    Refused(FailureReason),
+    Damaged(Box<Instance>, &'static str),
+}
+
+async fn look(
+    catalog: &dyn Catalog,
+    storage: &dyn Storage,
+    centre: &CentreId,
+    reference: &Reference,
+) -> Result<Looked, CheckError> {
+    if Service::of(reference.sop_class.as_str()) != Service::Storage {
+        return Ok(Looked::Refused(FailureReason::ClassNotSupported));
+    }
+    let Some(instance) = catalog.instance(centre, &reference.sop_instance).await? else {
+        return Ok(Looked::Refused(FailureReason::NoSuchInstance));
+    };
+    if instance.sop_class != reference.sop_class {
+        return Ok(Looked::Refused(FailureReason::ClassInstanceConflict));
+    }
+    let how = match read_again(storage, &instance).await.map_err(CheckError::Storage)? {
+        Condition::Good => return Ok(Looked::Committed),
+        Condition::Missing => "missing",
+        Condition::Altered => "not what was stored",
+    };
+    tracing::error!(object = %instance.object, how, "a stored object is damaged; it is not committed");
+    metrics::counter!("telerad_intake_damaged_objects_total").increment(1);
+    Ok(Looked::Damaged(Box::new(instance), how))
+}
+
+async fn read_again(storage: &dyn Storage, instance: &Instance) -> Result<Condition, StorageError> {
+    let mut reader = match storage.read(&instance.object, None).await {
+        Ok(reader) => reader,
+        Err(StorageError::NotFound(_)) => return Ok(Condition::Missing),
+        Err(StorageError::Corrupt(_)) => return Ok(Condition::Altered),
+        Err(error) => return Err(error),
+    };
+    if reader.object_bytes != instance.bytes {
+        return Ok(Condition::Altered);
+    }
+    let mut digest = Sha256::new();
+    loop {
+        match reader.pieces.next().await {
+            Ok(Some(piece)) => digest.update(&piece),
+            Ok(None) => break,
+            Err(StorageError::Corrupt(_)) => return Ok(Condition::Altered),
+            Err(error) => return Err(error),
+        }
+    }
+    let is_same = Sha256Digest::from_bytes(digest.finalize().into()) == instance.file_sha256;
+    Ok(if is_same { Condition::Good } else { Condition::Altered })
+}
+
+fn task(study: &StudyKey, objects: &[(Instance, &'static str)]) -> NewTask {
+    let (first, how) = &objects[0];
+    let reason = match objects.len() {
+        1 => format!("The stored image {} is {how}.", first.sop_instance),
+        count => format!(
+            "{count} stored images of this study are missing or not what was stored; the first is {}, which is {how}.",
+            first.sop_instance
+        ),
+    };
+    NewTask {
+        centre: study.centre.clone(),
+        study: Some(study.uid.clone()),
+        kind: TaskKind::ObjectDamaged,
+        subject: format!("study {}", study.uid),
+        reason,
+        next_step: "Ask the centre to keep its images of this study; ask the administrator to run `telerad verify` and to \
+                    bring the objects back from the backup."
+            .to_owned(),
+    }
+}
