@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use domain::{
     Timestamp,
     audit::{Action, Actor},
-    commitment::{Asker, Commitment, Failure, FailureReason, KEPT, Reference, next_try},
+    commitment::{Asker, Commitment, Failure, FailureReason, KEPT, Reference, WAITING_MAX, next_try},
     event::Event,
     id::{CentreId, CommitmentId},
     port::catalog::{CommitmentOutcome, Commitments, Known, NewCommitment, ReportAttempt},
@@ -145,6 +145,14 @@ async fn request(
         }
         (Some(_), Asker::Peer(_)) => true,
     };
+    let waiting =
+        Sql::new("SELECT COUNT(*) AS waiting FROM commitment WHERE centre = $1 AND finished IS NULL")
+            .bind(&new.centre)
+            .first(change)
+            .await?;
+    if waiting.map_or(Ok(0), |row| row.number::<u32>("waiting"))? >= WAITING_MAX {
+        return Ok(CommitmentOutcome::TooMany);
+    }
     Sql::new(
         "INSERT INTO commitment (centre, id, transaction_uid, ae, refs, asked, is_duplicate, failed_tries)
          VALUES ($1, $2, $3, $4, $5, $6, $7, 0)",
@@ -268,16 +276,18 @@ async fn attempted(
     Ok(Some(known))
 }
 
-async fn hurry(change: &mut Change, centre: &CentreId, ae: &AeTitle, at: Timestamp) -> Result<u32, Problem> {
-    let rows = Sql::new(
+fn untold(centre: &CentreId, ae: &AeTitle) -> Sql {
+    Sql::new(
         "SELECT id FROM commitment
          WHERE centre = $1 AND ae = $2 AND finished IS NULL AND failures IS NOT NULL ORDER BY asked, id LIMIT $3",
     )
     .bind(centre)
     .bind(ae)
     .bind(HURRIED_MAX)
-    .all(change)
-    .await?;
+}
+
+async fn hurry(change: &mut Change, centre: &CentreId, ae: &AeTitle, at: Timestamp) -> Result<u32, Problem> {
+    let rows = untold(centre, ae).all(change).await?;
     for row in &rows {
         let id = row.parsed("id", |text| CommitmentId::parse(text).ok())?;
         schedule(change, centre, id, at).await?;
@@ -329,6 +339,13 @@ impl Commitments for SqlCatalog {
     }
 
     async fn hurry_reports(&self, centre: &CentreId, ae: &AeTitle, at: Timestamp) -> Known<u32> {
+        // Most peers wait for nothing, and to find that out nobody needs to be held up.
+        let waits = read!(self, "looking for reports of storage commitments", |connection| async {
+            Ok(untold(centre, ae).first(connection).await?.is_some())
+        });
+        if !waits? {
+            return Ok(0);
+        }
         transact!(self, "hurrying reports of storage commitments", |change| hurry(change, centre, ae, at))
     }
 }

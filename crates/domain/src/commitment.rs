@@ -11,6 +11,9 @@ use crate::{
 /// Most objects of one request; a study beyond it is asked for in several.
 pub const REFERENCES_MAX: usize = 50_000;
 
+/// Most unfinished requests of one centre: years of a department whose peer is off, and few enough that no peer fills the catalog.
+pub const WAITING_MAX: u32 = 1_000;
+
 /// How long a finished commitment can be asked for again.
 pub const KEPT: Duration = Duration::from_hours(30 * 24);
 

@@ -42,6 +42,8 @@ use crate::{
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How long a peer may take to read an answer.
 const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long a peer that asked for commitment may be silent while it waits for the report: reading a study again takes its time.
+const REPORT_TIME_MAX: Duration = Duration::from_secs(600);
 /// Most characters of an Error Comment (0000,0902), VR LO.
 const COMMENT_CHARS_MAX: usize = 64;
 
@@ -90,8 +92,8 @@ impl Server {
         self.open.clone()
     }
 
-    /// Takes associations until `stop`, over TLS if it is given; open ones then have until `drop_now` to end. Clones of a server that listen
-    /// elsewhere share its limits.
+    /// Takes associations until `stop`, over TLS if it is given; open ones then have until `drop_now` to end. Clones of a server share
+    /// its limits.
     pub async fn run(
         self,
         listener: TcpListener,
@@ -160,6 +162,7 @@ impl Server {
                 ..AcceptorConfig::new(&self.config.ae_title)
             }),
             deadline,
+            patient_until: deadline,
             slot,
             peer: None,
             store: Store::None,
@@ -208,6 +211,8 @@ struct Association<'a> {
     connection: PeerConnection,
     acceptor: Acceptor,
     deadline: Instant,
+    /// Until when silence is no fault, since the peer waits for us.
+    patient_until: Instant,
     slot: Slot,
     peer: Option<(AeTitle, Centre)>,
     store: Store,
@@ -248,7 +253,8 @@ impl Association<'_> {
             }
             self.hurry_peer();
             if self.acceptor.is_established() {
-                self.deadline = Instant::now() + Duration::from_secs(self.server.config.idle_seconds_max);
+                let idle = Duration::from_secs(self.server.config.idle_seconds_max);
+                self.deadline = (Instant::now() + idle).max(self.patient_until);
             }
         }
     }
@@ -294,6 +300,7 @@ impl Association<'_> {
                 Event::AvailabilityNotified(notified) => self.note_availability(&notified).await?,
                 Event::CommitmentRequested(asked) => self.commit(&asked).await?,
                 Event::ReportAnswered { status, .. } => {
+                    self.patient_until = Instant::now();
                     if let Some(answer) = self.telling.take() {
                         // A worker that no longer waits tells again.
                         let _ = answer.send(status);
@@ -381,7 +388,15 @@ impl Association<'_> {
             references,
         };
         let status = match self.server.catalog.request_commitment(&new, self.server.clock.now()).await {
-            Ok(CommitmentOutcome::Accepted(_) | CommitmentOutcome::Repeated(_)) => Status::SUCCESS,
+            Ok(CommitmentOutcome::Accepted(_) | CommitmentOutcome::Repeated(_)) => {
+                self.patient_until = Instant::now() + REPORT_TIME_MAX;
+                self.deadline = self.deadline.max(self.patient_until);
+                Status::SUCCESS
+            }
+            Ok(CommitmentOutcome::TooMany) => {
+                tracing::warn!(peer.ae = %ae, "a request for commitment is refused: too many wait");
+                Status::RESOURCE_LIMITATION
+            }
             Ok(CommitmentOutcome::InUse) => {
                 tracing::warn!(peer.ae = %ae, "a Transaction UID is used for a second request; every object of it is refused");
                 Status::SUCCESS

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -57,6 +57,7 @@ impl Slots {
     /// A place for a connection from an address; one that is no place, when there is none; nothing, when even those who are to be
     /// refused are too many.
     pub(crate) fn take(&self, address: IpAddr) -> Option<Slot> {
+        let address = counted(address);
         let mut taken = self.taken();
         let here = taken.by_address.get(&address).copied().unwrap_or_default();
         let is_last = taken.all + 1 >= self.limits.all;
@@ -114,6 +115,14 @@ impl Drop for Slot {
     }
 }
 
+/// The address that counts: of IPv6 the network of 64 bits, since whoever has one has all its addresses.
+fn counted(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+    }
+}
+
 fn give_back<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
     if let Some(count) = counts.get_mut(key) {
         *count -= 1;
@@ -151,6 +160,17 @@ mod tests {
         drop(held);
         assert!(slots.taken().by_address.is_empty() && slots.taken().all == 0);
         assert!(place(&slots, 1).is_some());
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_are_one() {
+        let slots = slots(9, 2, 9);
+        let take = |text: &str| slots.take(text.parse().unwrap()).filter(Slot::is_place);
+        let _held = [take("2001:db8::1").unwrap(), take("2001:db8::2:3").unwrap()];
+        assert!(take("2001:db8:0:0:ffff::1").is_none());
+        assert!(take("2001:db8:0:1::1").is_some());
+        let _mapped = [take("::ffff:192.0.2.1").unwrap(), take("192.0.2.1").unwrap()];
+        assert!(take("192.0.2.1").is_none());
     }
 
     #[test]

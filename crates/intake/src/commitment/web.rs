@@ -30,6 +30,8 @@ use super::references;
 const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Seconds after which a result may be asked for.
 const RETRY_AFTER_SECONDS: &str = "1";
+/// Seconds after which a client that was told to come back may do so.
+const BUSY_SECONDS: u32 = 60;
 const DICOM_JSON: &str = "application/dicom+json";
 
 /// What the service needs.
@@ -124,6 +126,13 @@ impl CommitmentRequests {
         let kept = self.catalog.request_commitment(&new, self.clock.now()).await;
         match kept.map_err(|error| Problem::unavailable(&error))? {
             CommitmentOutcome::Accepted(_) | CommitmentOutcome::Repeated(_) => Ok(later()),
+            CommitmentOutcome::TooMany => Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too_many_commitments",
+                "Too many commitment requests wait.",
+            )
+            .next_step("Ask again later.")
+            .retry_after(BUSY_SECONDS)),
             CommitmentOutcome::InUse => Err(Problem::new(
                 StatusCode::CONFLICT,
                 "transaction_in_use",
@@ -228,7 +237,7 @@ mod tests {
     fn requests_are_read_strictly() {
         let item = r#"{"00081150":{"vr":"UI","Value":["1.2"]},"00081155":{"vr":"UI","Value":["1.3"]}}"#;
         let whole = |items: &str| format!(r#"{{"00081199":{{"vr":"SQ","Value":[{items}]}}}}"#);
-        let read = |text: &str| super::read(text.as_bytes());
+        let read = |text: &str| read(text.as_bytes());
         assert_eq!(read(&whole(item)).unwrap().len(), 1);
         for bad in [
             "",

@@ -79,8 +79,14 @@ pub async fn run(flags: &Flags) -> ExitCode {
 }
 
 async fn look_at_addresses(settings: &Settings, findings: &mut Findings) {
-    for (what, address) in [("web address", settings.http.listen), ("DICOM address", settings.intake.listen)]
-    {
+    let tls = settings.intake.tls.as_ref().and_then(|tls| tls.listen);
+    let addresses = [
+        ("web address", Some(settings.http.listen)),
+        ("DICOM address", Some(settings.intake.listen)),
+        ("DICOM address over TLS", tls),
+    ];
+    for (what, address) in addresses {
+        let Some(address) = address else { continue };
         match TcpListener::bind(address).await {
             Ok(_) => findings.well(what, &format!("{address} is free")),
             Err(error)
@@ -98,7 +104,9 @@ async fn look_at_addresses(settings: &Settings, findings: &mut Findings) {
             }
             Err(error) => findings.ill(what, &error, "Choose an address of this machine."),
         }
-        warn_beyond_loopback(what, address, findings);
+        if tls != Some(address) {
+            warn_beyond_loopback(what, address, findings);
+        }
     }
 }
 

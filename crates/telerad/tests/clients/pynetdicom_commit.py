@@ -28,6 +28,9 @@ def items(dataset, keyword):
 
 def heard(event):
     information = event.event_information
+    # A report may come twice: a client knows its own by the Transaction UID.
+    if mode != "hear" and information.TransactionUID != order["transaction"]:
+        return 0x0000, None
     result.update(
         event_type=event.event_type,
         transaction=information.TransactionUID,
@@ -35,14 +38,19 @@ def heard(event):
         failed=items(information, "FailedSOPSequence"),
         as_scu=event.assoc.is_requestor or event.assoc.accepted_contexts[0].as_scu,
     )
-    told.set()
     return 0x0000, None
 
 
-handlers = [(evt.EVT_N_EVENT_REPORT, heard)]
+def answered(_):
+    if "event_type" in result:
+        told.set()
+
+
+mode = order["mode"]
+# Who releases the association before its answer is sent has not been told, and is told again.
+handlers = [(evt.EVT_N_EVENT_REPORT, heard), (evt.EVT_DIMSE_SENT, answered)]
 entity = AE(ae_title=order["calling"])
 entity.add_requested_context(StorageCommitmentPushModel)
-mode = order["mode"]
 server = None
 if mode in ("new", "listen"):
     listening = AE(ae_title=order["calling"])

@@ -173,7 +173,7 @@ fn the_report_comes_after_a_kill() {
     let asked = world.ask(&json!({"mode": "ask", "transaction": "1.2.3.1"}));
     assert_eq!(asked["status"], json!(0));
     serving.kill();
-    let listening = world.client(&json!({"mode": "listen", "listen": listen}));
+    let listening = world.client(&json!({"mode": "listen", "transaction": "1.2.3.1", "listen": listen}));
     let _serving = world.site.serve();
     let told = outcome(listening);
     assert_eq!((count(&told, "committed"), &told["transaction"]), (28, &json!("1.2.3.1")));

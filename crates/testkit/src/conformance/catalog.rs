@@ -26,7 +26,8 @@ macro_rules! catalog_cases {
     ($run:path) => {
         $crate::catalog_cases! { $run;
             commitments: a_commitment_is_kept_checked_and_reported, a_transaction_is_one_request,
-                finished_commitments_are_forgotten, racing_requests_are_one, untold_commitments_are_tried_again;
+                finished_commitments_are_forgotten, racing_requests_are_one, untold_commitments_are_tried_again,
+                waiting_commitments_are_bounded;
             deliveries: acknowledgements_count_once, attempts_are_kept_and_scheduled, deliveries_are_listed,
                 deliveries_are_opened_once, escalation_happens_once, mails_are_kept_once, racing_escalations;
             directory: centres_are_found_by_ae_title, centres_refuse_what_others_have, people_sign_in_by_login,

@@ -80,6 +80,8 @@ pub enum CommitmentOutcome {
     /// The Transaction UID stands for another request. A peer's request is kept all the same and answered with 0131H for every object; one
     /// over the web is not.
     InUse,
+    /// [`crate::commitment::WAITING_MAX`] of the centre are unfinished; it is not kept.
+    TooMany,
 }
 
 /// How a try to tell the asker ended.

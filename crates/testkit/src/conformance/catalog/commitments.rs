@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{
     audit::Actor,
-    commitment::{Asker, Failure, FailureReason, KEPT, Reference, next_try},
+    commitment::{Asker, Failure, FailureReason, KEPT, Reference, WAITING_MAX, next_try},
     event::Event,
     id::{CentreId, CommitmentId},
     person::Scope,
@@ -189,6 +189,22 @@ pub async fn finished_commitments_are_forgotten(catalog: Arc<dyn Catalog>) {
     ask(4, KEPT + domain::Duration::from_secs(1)).await;
     assert!(catalog.commitment(done.id).await.unwrap().is_none());
     assert!(catalog.commitment(waiting.id).await.unwrap().is_some());
+}
+
+/// A centre whose peers ask and ask fills nothing: beyond a number it is told to wait, and only it.
+pub async fn waiting_commitments_are_bounded(catalog: Arc<dyn Catalog>) {
+    let (north, south) = (add_centre(&catalog, "north").await, add_centre(&catalog, "south").await);
+    let ask = async |centre: &CentreId, n: u32| {
+        let transaction = TransactionUid::parse(&format!("1.9.{n}")).unwrap();
+        let one = NewCommitment { transaction, ..new(centre, peer(), 1) };
+        catalog.request_commitment(&one, at(0)).await.unwrap()
+    };
+    for n in 0..WAITING_MAX {
+        assert!(matches!(ask(&north, n).await, CommitmentOutcome::Accepted(_)));
+    }
+    assert_eq!(ask(&north, WAITING_MAX).await, CommitmentOutcome::TooMany);
+    assert!(matches!(ask(&north, 0).await, CommitmentOutcome::Repeated(_)), "that one waits already");
+    assert!(matches!(ask(&south, 0).await, CommitmentOutcome::Accepted(_)));
 }
 
 /// Of requests that come at once under one Transaction UID, one is kept and the others are the same.
