@@ -1,6 +1,7 @@
-//! Prove: a clock you turn, conformance suites, samples, and the services that tests talk to.
+//! Prove: a clock you turn, conformance suites, faults on demand, samples, and the services that tests talk to.
 
 pub mod clock;
 pub mod conformance;
+pub mod faults;
 pub mod samples;
 pub mod services;

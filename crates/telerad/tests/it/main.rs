@@ -6,6 +6,7 @@ mod certificates;
 mod clients;
 mod commands;
 mod commitment;
+mod faults;
 mod journey;
 mod kill;
 mod separate;

@@ -33,6 +33,14 @@ impl Drop for Process {
 }
 
 impl Process {
+    pub fn of(child: Child) -> Self {
+        Self { child }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// kill -9.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
