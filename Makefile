@@ -1,7 +1,7 @@
 # telerad. `make` alone prints this menu. CARGO_TARGET_DIR is honoured.
 
 .DEFAULT_GOAL := menu
-.PHONY: menu run test bench web viewer lint doctor clean-data need-cargo need-native need-node
+.PHONY: menu run test soak bench web viewer lint doctor clean-data need-cargo need-native need-node
 .DELETE_ON_ERROR:
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -20,6 +20,11 @@ run: need-cargo web viewer ## build what is missing and run telerad with a demo 
 test: need-cargo web ## install and start what the tests need, run all tests, stop it
 	cargo build --workspace --bin with-services
 	@$(TARGET)/debug/with-services --tests
+
+soak: need-cargo web ## cut the power 100 times, then an hour of faults under load; ARGS="seed=1 cuts=100 minutes=60"
+	cargo build --workspace --all-targets
+	@TELERAD_SOAK="$(ARGS)" $(TARGET)/debug/with-services --only dcmtk -- \
+		cargo test --workspace --test it -- soak --ignored --nocapture
 
 bench: need-cargo web ## measure telerad beside whatever peer is installed: images/s, CPU s/GB, peak memory
 	python3 crates/testkit/bench/run.py $(ARGS)

@@ -4,10 +4,12 @@ use std::{io, ops::Range};
 
 use bytes::Bytes;
 use domain::{
+    digest::Sha256Digest,
     image::Instance,
     port::{ObjectReader, Storage, StorageError},
 };
 use futures::{StreamExt as _, stream};
+use sha2::{Digest as _, Sha256};
 
 use crate::multipart::Content;
 
@@ -18,11 +20,12 @@ pub(crate) async fn content(
     range: Option<Range<u64>>,
 ) -> Result<Content, StorageError> {
     let expected = range.as_ref().map_or(instance.bytes, |range| range.end - range.start);
+    let promised = range.is_none().then_some(instance.file_sha256);
     let reader = storage.read(&instance.object, range).await?;
     if reader.object_bytes != instance.bytes {
         return Err(StorageError::Corrupt(instance.object.key.clone()));
     }
-    Ok(pieces(reader, expected))
+    Ok(pieces(reader, expected, promised))
 }
 
 /// A range of an object in one piece of memory.
@@ -50,14 +53,23 @@ pub(crate) fn broken_off(error: StorageError) -> io::Error {
     io::Error::other(error)
 }
 
-fn pieces(reader: ObjectReader, expected: u64) -> Content {
-    let state = (Some(reader.pieces), expected);
-    stream::unfold(state, |(pieces, left)| async move {
-        let mut pieces = pieces?;
+/// The pieces of an object. The last one of a whole object is held back when the bytes are not those that were stored: nobody gets
+/// changed images and believes that all is well.
+fn pieces(reader: ObjectReader, expected: u64, promised: Option<Sha256Digest>) -> Content {
+    let state = (Some((reader.pieces, Sha256::new())), expected);
+    stream::unfold(state, move |(reading, left)| async move {
+        let (mut pieces, mut digest) = reading?;
         match pieces.next().await {
             Ok(Some(piece)) if piece.len() as u64 <= left => {
                 let left = left - piece.len() as u64;
-                Some((Ok(piece), (Some(pieces), left)))
+                if let Some(promised) = promised {
+                    digest.update(&piece);
+                    if left == 0 && Sha256Digest::from_bytes(digest.clone().finalize().into()) != promised {
+                        tracing::error!(%promised, "an answer breaks off: an object's bytes are not those that were stored");
+                        return Some((Err(io::ErrorKind::InvalidData.into()), (None, 0)));
+                    }
+                }
+                Some((Ok(piece), (Some((pieces, digest)), left)))
             }
             Ok(None) if left == 0 => None,
             Ok(Some(_) | None) => {

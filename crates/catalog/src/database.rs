@@ -182,6 +182,26 @@ impl SqlCatalog {
         run.map_err(|error| failed(error.to_string()))
     }
 
+    /// Moves what SQLite's log holds into its file, if nobody is in the way.
+    ///
+    /// A flush of the log may have failed before this process was started: the commit was refused, but its bytes are in the system's
+    /// memory, where the next process finds them, and no later flush writes them. Whatever is built on them would go with a power cut.
+    ///
+    /// # Errors
+    /// When the file cannot be written or flushed.
+    pub async fn settle(&self) -> Result<(), OpenError> {
+        if self.dialect != Dialect::Sqlite {
+            return Ok(());
+        }
+        let outcome: Result<(), Problem> = async {
+            let mut writer = self.writers.acquire().await?;
+            Sql::new("PRAGMA wal_checkpoint(TRUNCATE)").all(&mut writer).await?;
+            Ok(())
+        }
+        .await;
+        outcome.map_err(|problem| OpenError::Connect(problem.during("settling the log")))
+    }
+
     /// Number of the schema that the database has; 0 when it is empty.
     ///
     /// # Errors

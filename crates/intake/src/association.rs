@@ -34,6 +34,7 @@ use crate::{
     config::Config,
     connection::Connection,
     receive::{Announced, Intake, Received, Receiving, Refusal},
+    room::Room,
     slots::{Limits, Slot, Slots},
     tls::Tls,
 };
@@ -56,6 +57,7 @@ pub struct Server {
     config: Arc<Config>,
     slots: Slots,
     open: OpenAssociations,
+    room: Room,
 }
 
 /// Why an association ended otherwise than by release.
@@ -83,7 +85,13 @@ impl Server {
             per_ae_title: config.associations_per_ae_title_max,
         });
         let open = OpenAssociations::default();
-        Self { intake, catalog, clock, config: Arc::new(config), slots, open }
+        Self { intake, catalog, clock, config: Arc::new(config), slots, open, room: Room::default() }
+    }
+
+    /// Refuses images when there is no room for them.
+    #[must_use]
+    pub fn with_room(self, room: Room) -> Self {
+        Self { room, ..self }
     }
 
     /// The associations on which peers can be told of their commitments.
@@ -429,6 +437,9 @@ impl Association<'_> {
         let Some((ae, centre)) = &self.peer else {
             return Store::Refused(Refusal::Unavailable("the association is not established"));
         };
+        if !self.server.room.is_there() {
+            return Store::Refused(Refusal::Full);
+        }
         let parsed = (
             SopClassUid::parse(&request.sop_class_uid),
             SopInstanceUid::parse(&request.sop_instance_uid),

@@ -36,6 +36,8 @@ pub struct Config {
     pub request_parts_max: usize,
     /// STOW-RS requests at one time; more are told to come back.
     pub requests_max: usize,
+    /// Room that images leave free on the disks of objects and catalog, in bytes: reports are still signed and mailed there.
+    pub reserve_bytes: u64,
 }
 
 /// DICOM over TLS (PS3.15 section B.12, BCP 195). Files are PEM; when they change they are read again.
@@ -83,6 +85,7 @@ impl Default for Config {
             request_bytes_max: 20 << 30,
             request_parts_max: 50_000,
             requests_max: 32,
+            reserve_bytes: 256 << 20,
         }
     }
 }

@@ -7,10 +7,11 @@
 pub mod association;
 pub mod commitment;
 pub mod config;
-mod lanes;
 mod connection;
+mod lanes;
 pub mod ledger;
 pub mod receive;
+pub mod room;
 mod slots;
 pub mod tls;
 pub mod web;
@@ -19,4 +20,5 @@ pub use commitment::{Committer, OpenAssociations};
 pub use config::{ClientCertificates, Config, TlsConfig};
 pub use ledger::Ledger;
 pub use receive::{Intake, Received, Receiving, Refusal};
+pub use room::Room;
 pub use tls::Tls;

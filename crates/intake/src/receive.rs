@@ -81,7 +81,10 @@ pub enum Refusal {
     /// The same SOP Instance UID is known with other bytes; both are kept, and people see the conflict.
     #[error("this SOP Instance UID is stored with other contents; both are kept for review")]
     Conflict,
-    /// No room, or a part of us is away.
+    /// No room.
+    #[error("out of resources: there is no room for images")]
+    Full,
+    /// A part of us is away.
     #[error("out of resources: {0}")]
     Unavailable(&'static str),
 }
@@ -93,7 +96,7 @@ impl Refusal {
         match self {
             Self::NotUnderstood(_) => Status::CANNOT_UNDERSTAND,
             Self::Mismatch(_) => Status::DATA_SET_DOES_NOT_MATCH,
-            Self::TooLarge(_) | Self::Unavailable(_) => Status::OUT_OF_RESOURCES,
+            Self::TooLarge(_) | Self::Full | Self::Unavailable(_) => Status::OUT_OF_RESOURCES,
             Self::Conflict => Status::DUPLICATE_SOP_INSTANCE,
         }
     }
@@ -103,7 +106,7 @@ impl From<StorageError> for Refusal {
     fn from(error: StorageError) -> Self {
         tracing::error!(error = &error as &dyn std::error::Error, "object not stored");
         match error {
-            StorageError::Full(_) => Self::Unavailable("the object store is full"),
+            StorageError::Full(_) => Self::Full,
             StorageError::NotFound(_)
             | StorageError::TooLarge { .. }
             | StorageError::Corrupt(_)

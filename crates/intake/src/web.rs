@@ -8,7 +8,7 @@ use axum::{
     Json, Router,
     body::Body,
     extract::{Path, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -31,6 +31,7 @@ use tokio::sync::Semaphore;
 use crate::{
     config::Config,
     receive::{Announced, Intake, Received, Refusal},
+    room::Room,
 };
 
 /// Instances of a study that a sender will send in all, said in a request header so that completeness does not have to wait.
@@ -48,6 +49,7 @@ pub struct Stow {
     clock: Arc<dyn Clock>,
     config: Arc<Config>,
     places: Arc<Semaphore>,
+    room: Room,
 }
 
 impl Stow {
@@ -55,7 +57,13 @@ impl Stow {
     #[must_use]
     pub fn new(intake: Intake, catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>, config: Config) -> Self {
         let places = Arc::new(Semaphore::new(config.requests_max));
-        Self { intake, catalog, clock, config: Arc::new(config), places }
+        Self { intake, catalog, clock, config: Arc::new(config), places, room: Room::default() }
+    }
+
+    /// Refuses images when there is no room for them.
+    #[must_use]
+    pub fn with_room(self, room: Room) -> Self {
+        Self { room, ..self }
     }
 
     /// The routes, to be merged into those of `/dicomweb`.
@@ -212,6 +220,9 @@ impl Stow {
         target: &Target,
         mut part: multer::Field<'_>,
     ) -> Result<Outcome, multer::Error> {
+        if !self.room.is_there() {
+            return drain(part, Refusal::Full).await;
+        }
         let mut beginning = BytesMut::new();
         let head = loop {
             let chunk = part.chunk().await?;
@@ -404,6 +415,7 @@ fn module(target: &Target, outcomes: &[Outcome]) -> Response {
     let status = match (stored.is_empty(), failed.is_empty() && unknown.is_empty()) {
         (false, true) => StatusCode::OK,
         (false, false) => StatusCode::ACCEPTED,
+        (true, _) if outcomes.iter().all(is_full) => StatusCode::INSUFFICIENT_STORAGE,
         (true, _) if outcomes.iter().all(is_out_of_resources) => StatusCode::SERVICE_UNAVAILABLE,
         (true, _) => StatusCode::CONFLICT,
     };
@@ -418,12 +430,17 @@ fn module(target: &Target, outcomes: &[Outcome]) -> Response {
             module.insert(tag.to_owned(), json!({"vr": "SQ", "Value": items}));
         }
     }
-    (
-        status,
-        [(header::CONTENT_TYPE, "application/dicom+json")],
-        Json(Value::Object(module)).into_response().into_body(),
-    )
-        .into_response()
+    let content_type = [(header::CONTENT_TYPE, "application/dicom+json")];
+    let mut answer =
+        (status, content_type, Json(Value::Object(module)).into_response().into_body()).into_response();
+    if status.is_server_error() {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    }
+    answer
+}
+
+fn is_full(outcome: &Outcome) -> bool {
+    matches!(outcome.result, Err(Refusal::Full))
 }
 
 fn is_out_of_resources(outcome: &Outcome) -> bool {

@@ -208,6 +208,20 @@ impl Settings {
             .unwrap_or_else(|| CatalogConfig::Sqlite { path: self.data_dir.join("catalog.sqlite") })
     }
 
+    /// The folders of this machine that objects and catalog fill.
+    #[must_use]
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let objects = match self.storage() {
+            StorageConfig::Filesystem(config) => Some(config.dir),
+            StorageConfig::S3(_) => None,
+        };
+        let catalog = match self.catalog() {
+            CatalogConfig::Sqlite { path } => path.parent().map(PathBuf::from),
+            CatalogConfig::Postgres { .. } => None,
+        };
+        objects.into_iter().chain(catalog).collect()
+    }
+
     /// The folder with the OHIF build, if there is one.
     #[must_use]
     pub fn viewer_dir(&self) -> Option<PathBuf> {

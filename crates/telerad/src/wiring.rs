@@ -1,6 +1,6 @@
 //! Opens what the settings name and joins roles to it.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use broker::{BrokerConfig, EmbeddedBroker, RabbitBroker};
 use catalog::SqlCatalog;
@@ -88,7 +88,9 @@ pub async fn open_catalog(settings: &Settings) -> Result<Arc<SqlCatalog>, StartE
 /// # Errors
 /// When something cannot be opened.
 pub async fn open(settings: &Settings) -> Result<Parts, StartError> {
-    let catalog: Arc<dyn Catalog> = open_catalog(settings).await?;
+    let catalog = open_catalog(settings).await?;
+    catalog.settle().await.map_err(StartError::Catalog)?;
+    let catalog: Arc<dyn Catalog> = catalog;
     let clock: Arc<dyn Clock> = Arc::new(MachineClock);
     let storage = storage::open(&settings.storage()).await.map_err(StartError::Storage)?;
     let broker: Arc<dyn Broker> = match &settings.broker {
@@ -104,8 +106,19 @@ pub async fn open(settings: &Settings) -> Result<Parts, StartError> {
 
 fn make_data_dir(settings: &Settings) -> Result<(), StartError> {
     let folder = &settings.data_dir;
-    std::fs::create_dir_all(folder)
+    make_durable(folder)
         .map_err(|source| StartError::DataDir { folder: folder.display().to_string(), source })
+}
+
+/// Makes a folder and those above it, and flushes what holds their names: a power cut must not take the folder with all that is in it.
+fn make_durable(folder: &Path) -> std::io::Result<()> {
+    let folder = std::path::absolute(folder)?;
+    let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
+    std::fs::create_dir_all(&folder)?;
+    for above in missing.iter().filter_map(|folder| folder.parent()) {
+        std::fs::File::open(above)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// What sets reports as PDF.

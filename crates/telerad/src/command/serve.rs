@@ -154,6 +154,7 @@ impl Starting<'_> {
         let ledger =
             intake::Ledger::start(Arc::clone(catalog), Arc::clone(clock)).map_err(StartError::Threads)?;
         let intake = intake::Intake::new(Arc::clone(&parts.storage), ledger, Arc::clone(clock), config);
+        let room = intake::Room::new(self.settings.folders(), config.reserve_bytes);
         let (listener, address) = listen("the DICOM server", config.listen).await?;
         self.dicom = Some(address);
         let server = intake::association::Server::new(
@@ -161,7 +162,8 @@ impl Starting<'_> {
             Arc::clone(catalog),
             Arc::clone(clock),
             config.clone(),
-        );
+        )
+        .with_room(room.clone());
         let (drain, drop_now) = (self.lifecycle.drain.clone(), self.lifecycle.drop_now.clone());
         let tls = config.tls.as_ref().map(intake::Tls::open).transpose().map_err(StartError::Tls)?;
         if let Some(tls) = &tls {
@@ -191,7 +193,7 @@ impl Starting<'_> {
             clock: Arc::clone(&clock),
         };
         let stow = intake::web::Stow::new(intake, catalog, clock, config.clone());
-        Ok(stow.router().merge(commitments.router()))
+        Ok(stow.with_room(room).router().merge(commitments.router()))
     }
 
     fn orders(&self) -> Router {

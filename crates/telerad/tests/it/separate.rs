@@ -29,7 +29,7 @@ fn services() -> Option<Services> {
 }
 
 /// A name that no other run has.
-fn fresh_name() -> String {
+pub fn fresh_name() -> String {
     format!("telerad{}", uuid::Uuid::now_v7().simple())
 }
 

@@ -183,7 +183,8 @@ fn f06_a_failed_flush_is_never_a_success() {
             // Who promises nothing after a failed flush needs a new start; the rest goes on by itself.
             serving.kill();
             serving = rig.serve();
-            assert!(rig.known(&object[0].study).is_empty(), "{calls:?} {passes}");
+            // A refused commit may be in the log all the same; whoever was refused sends again.
+            assert!(path == LOG || rig.known(&object[0].study).is_empty(), "{calls:?} {passes}");
             let again = send_objects(rig.site.dicom, &object).told();
             assert_eq!(again.words(), ["Success"], "{calls:?} {passes}: {}", again.text);
             acknowledged.extend(object);

@@ -35,7 +35,7 @@ const SENDERS: usize = 3;
 const SLICES: usize = 12;
 
 /// Calls of the disk that one round of sending makes, about; the power goes at one of them, or a little after the last.
-const CALLS_OF_A_ROUND: u32 = 320;
+const CALLS_OF_A_ROUND: u32 = 900;
 
 /// What some cuts showed.
 #[derive(Debug, Default)]

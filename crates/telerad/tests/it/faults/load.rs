@@ -56,12 +56,21 @@ fn object(file: &Path, folder: &Path, study_number: u64, slice: u64) -> Object {
 
 /// Study, series and instance of a Part 10 file.
 pub fn identifiers(file: &[u8]) -> [String; 3] {
-    let imaging::sniff::Sniffed::DataSet(place) = imaging::sniff::part10(file, true) else {
-        panic!("not DICOM")
-    };
-    let guarded = imaging::guard::GuardedHeader::of(&file[place.at..], &place.transfer_syntax).unwrap();
-    let header = imaging::header::Header::read(&guarded).unwrap();
-    [header.study_uid.to_string(), header.series_uid.to_string(), header.sop_instance.to_string()]
+    try_identifiers(file).expect("a DICOM file with identifiers")
+}
+
+/// Study, series and instance of a Part 10 file that has them.
+pub fn try_identifiers(file: &[u8]) -> Option<[String; 3]> {
+    let imaging::sniff::Sniffed::DataSet(place) = imaging::sniff::part10(file, true) else { return None };
+    let guarded = imaging::guard::GuardedHeader::of(&file[place.at..], &place.transfer_syntax).ok()?;
+    let header = imaging::header::Header::read(&guarded).ok()?;
+    Some([header.study_uid.to_string(), header.series_uid.to_string(), header.sop_instance.to_string()])
+}
+
+/// Whether the end of a UID can be replaced by digits.
+pub fn has_room(uid: &str) -> bool {
+    let last = uid.rsplit('.').next().unwrap_or_default();
+    last.len() > DIGITS
 }
 
 /// Replaces a text by one of the same length, everywhere.

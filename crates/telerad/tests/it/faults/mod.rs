@@ -3,5 +3,10 @@
 
 mod crash;
 mod cuts;
+mod database;
 mod load;
 mod rig;
+mod room;
+mod same;
+mod soak;
+mod store;

@@ -33,6 +33,13 @@ impl Rig {
 
     /// With settings.
     pub fn with(settings: impl FnOnce(Site) -> Site) -> Option<Self> {
+        let mut rig = Self::bare(settings)?;
+        rig.token = add_centre(&rig.site);
+        Some(rig)
+    }
+
+    /// With settings, and no centre.
+    pub fn bare(settings: impl FnOnce(Site) -> Site) -> Option<Self> {
         if !has_dcmtk() {
             return None;
         }
@@ -40,8 +47,7 @@ impl Rig {
         let folder = site.folder.path().join("disk");
         let disk = Disk::mount(&folder)?;
         let site = settings(site.with("DATA_DIR", folder.join("data").to_str().unwrap()));
-        let token = add_centre(&site);
-        Some(Self { disk, site, token })
+        Some(Self { disk, site, token: String::new() })
     }
 
     /// Starts the roles that take and give images; the disk's rules kill this process.
@@ -168,9 +174,9 @@ pub struct Told {
 }
 
 /// Sends files to a port of this machine.
-pub fn send(port: u16, files: &[&Path]) -> Sender {
+pub fn send(ae: &str, port: u16, files: &[&Path]) -> Sender {
     let child = Command::new("storescu")
-        .args(["-v", "-nh", "-aet", AE, "-aec", "TELERAD", "127.0.0.1", &port.to_string()])
+        .args(["-v", "-nh", "-aet", ae, "-aec", "TELERAD", "127.0.0.1", &port.to_string()])
         .args(files)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -181,7 +187,34 @@ pub fn send(port: u16, files: &[&Path]) -> Sender {
 
 /// Sends objects.
 pub fn send_objects(port: u16, objects: &[Object]) -> Sender {
-    send(port, &objects.iter().map(|object| object.path.as_path()).collect::<Vec<_>>())
+    send_objects_as(AE, port, objects)
+}
+
+/// Sends objects under a calling AE title.
+pub fn send_objects_as(ae: &str, port: u16, objects: &[Object]) -> Sender {
+    send(ae, port, &objects.iter().map(|object| object.path.as_path()).collect::<Vec<_>>())
+}
+
+/// Uploads objects over STOW-RS; the status, and the answer.
+pub fn stow(site: &Site, token: &str, objects: &[Object]) -> (u16, String) {
+    let mut body = Vec::new();
+    for object in objects {
+        body.extend_from_slice(b"--part\r\nContent-Type: application/dicom\r\n\r\n");
+        body.extend(read(&object.path));
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(b"--part--\r\n");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), body).unwrap();
+    let output = Command::new("curl")
+        .args(["-sS", "-X", "POST", "-w", "\n%{http_code}", "-H", &format!("Authorization: Bearer {token}")])
+        .args(["-H", "Content-Type: multipart/related; type=\"application/dicom\"; boundary=part"])
+        .args(["--data-binary", &format!("@{}", file.path().display()), &site.url("/dicomweb/studies")])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (answer, status) = text.rsplit_once('\n').unwrap_or(("", "0"));
+    (status.parse().unwrap_or(0), answer.to_owned())
 }
 
 impl Sender {
