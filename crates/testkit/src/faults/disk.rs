@@ -89,6 +89,7 @@ impl Disk {
             }
             return None;
         }
+        unmount_orphans();
         std::fs::create_dir_all(folder).expect("a folder to mount on");
         let state = State {
             model: Model::new(),
@@ -328,13 +329,26 @@ impl Shared {
     }
 }
 
+/// Unmounts disks whose tests were killed: nobody answers for them any more.
+fn unmount_orphans() {
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let ours = mounts.lines().filter_map(|line| line.strip_prefix(NAME)?.split_whitespace().next());
+    for folder in ours {
+        let is_orphan =
+            std::fs::metadata(folder).is_err_and(|error| error.kind() == io::ErrorKind::NotConnected);
+        if is_orphan {
+            // Another test may have been faster.
+            let _ = Command::new("umount").args(["-l", folder]).stderr(Stdio::null()).status();
+        }
+    }
+}
+
 /// kill -9, and nothing more of the victim runs when this returns.
 fn kill(process: u32) {
     // When it is gone already there is nothing to do.
     let _ = Command::new("kill").args(["-9", &process.to_string()]).stderr(Stdio::null()).status();
 }
 
-/// A message for tests that find something else than they should.
 impl From<Refused> for io::Error {
     fn from(refused: Refused) -> Self {
         Self::from_raw_os_error(refused.0)

@@ -253,7 +253,7 @@ async fn pump(
     }
 }
 
-/// Writes at a speed, in portions of a tenth of a second.
+/// Writes at a speed, in portions of at most a tenth of a second.
 pub(super) async fn drip(
     to: &mut (impl tokio::io::AsyncWrite + Unpin),
     bytes: &[u8],
@@ -262,7 +262,8 @@ pub(super) async fn drip(
     let portion = usize::try_from(bytes_per_second / 10).unwrap_or(1).max(1);
     for some in bytes.chunks(portion) {
         to.write_all(some).await?;
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_micros(some.len() as u64 * 1_000_000 / bytes_per_second.max(1)))
+            .await;
     }
     Ok(())
 }

@@ -55,7 +55,7 @@ pub fn cut(rig: &mut Rig, seed: u64, cuts: u64, roles: &str) -> Summary {
     let mut serving = rig.serve_roles(roles);
     for round in 1..=cuts {
         let objects: Vec<Vec<Object>> = (0..SENDERS)
-            .map(|sender| load::study(files.path(), seed * 1_000_000 + round * 10 + sender as u64, SLICES))
+            .map(|sender| load::study(files.path(), 5_000_000 + round * 10 + sender as u64, SLICES))
             .collect();
         let moment = if luck.random_bool(0.5) { Moment::Before } else { Moment::After };
         let passes = luck.random_range(0..CALLS_OF_A_ROUND);

@@ -19,7 +19,7 @@ pub struct Object {
     pub instance: String,
 }
 
-/// Slices of the head CT as a study of their own, written to a folder. One number is one study.
+/// Slices of the head CT as a study of their own, written to a folder. One number, below 100 million, is one study.
 pub fn study(folder: &Path, number: u64, slices: usize) -> Vec<Object> {
     study_of(&head_ct(), folder, number, slices)
 }

@@ -127,7 +127,7 @@ impl Mix {
         for _ in 0..ROUNDS_OF_A_DISK {
             let trouble = TROUBLES[luck.random_range(0..TROUBLES.len())];
             let objects: Vec<Vec<Object>> = (0..SENDERS)
-                .map(|sender| load::study(files.path(), 900_000_000 + self.next_study + sender, SLICES))
+                .map(|sender| load::study(files.path(), 50_000_000 + self.next_study + sender, SLICES))
                 .collect();
             self.next_study += SENDERS;
             serving = self.round(&mut rig, serving, trouble, &objects, luck);
