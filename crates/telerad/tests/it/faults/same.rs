@@ -115,7 +115,11 @@ fn f15_the_same_identifier_with_other_contents_is_refused_and_people_see_it() {
     for other in [&pixels, &patient, &study] {
         assert!(read(&other.path) != read(&object.path), "{:?} is another file", other.path);
         let told = send(super::rig::AE, site.dicom, &[&other.path]).told();
-        assert!(told.stored(&[other.clone()]).is_empty() && told.answers.len() == 1, "{}", told.text);
+        assert!(
+            told.stored(std::slice::from_ref(other)).is_empty() && told.answers.len() == 1,
+            "{}",
+            told.text
+        );
         assert!(told.text.contains("0x111") || told.text.contains("Duplicate"), "{}", told.text);
         let (status, answer) = super::rig::stow(&site, &token, std::slice::from_ref(other));
         // 0111H as a failure reason is 273.

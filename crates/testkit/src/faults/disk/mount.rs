@@ -40,9 +40,12 @@ const ZERO_RANGE: i32 = 16;
 pub(super) struct System {
     shared: Arc<Shared>,
     /// Names as they were when a folder was opened, so that removing while reading skips nothing.
-    listings: Mutex<HashMap<u64, Vec<(OsString, Ino, FileType)>>>,
+    listings: Mutex<HashMap<u64, Vec<Listed>>>,
     next_handle: AtomicU64,
 }
+
+/// A name in a folder, and what it stands for.
+type Listed = (OsString, Ino, FileType);
 
 impl System {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
