@@ -37,8 +37,12 @@ impl Room {
     /// Whether another image may be taken. A change is logged once.
     #[must_use]
     pub fn is_there(&self) -> bool {
+        self.is_there_at(Instant::now())
+    }
+
+    fn is_there_at(&self, now: Instant) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(seen) = seen.as_ref().filter(|seen| seen.at.elapsed() < LOOK_AFTER) {
+        if let Some(seen) = seen.as_ref().filter(|seen| now.duration_since(seen.at) < LOOK_AFTER) {
             return seen.has_room;
         }
         let short = self.folders.iter().find(|folder| self.is_short(folder));
@@ -53,7 +57,7 @@ impl Room {
             None if !had_room => tracing::info!("images are taken again: there is room"),
             Some(_) | None => {}
         }
-        *seen = Some(Seen { at: Instant::now(), has_room });
+        *seen = Some(Seen { at: now, has_room });
         has_room
     }
 
@@ -68,8 +72,8 @@ impl Room {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn images_are_refused_while_the_reserve_is_not_free() {
+    #[test]
+    fn images_are_refused_while_the_reserve_is_not_free() {
         let folder = tempfile::tempdir().unwrap();
         let room = |reserve_bytes| Room::new(vec![folder.path().to_owned()], reserve_bytes);
         assert!(Room::default().is_there());
@@ -79,15 +83,15 @@ mod tests {
         assert!(gone.is_there(), "who cannot say is asked by writing");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_file_system_is_asked_again_after_a_while() {
+    #[test]
+    fn the_file_system_is_asked_again_after_a_while() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("later");
         let room = Room::new(vec![path.clone()], u64::MAX);
-        assert!(room.is_there());
+        let now = Instant::now();
+        assert!(room.is_there_at(now));
         std::fs::create_dir(path).unwrap();
-        assert!(room.is_there(), "seen a moment ago");
-        tokio::time::advance(LOOK_AFTER).await;
-        assert!(!room.is_there());
+        assert!(room.is_there_at(now), "seen a moment ago");
+        assert!(!room.is_there_at(now + LOOK_AFTER));
     }
 }
