@@ -26,6 +26,7 @@ mod readings;
 mod reports;
 mod sql;
 mod trail;
+mod uploads;
 mod wire;
 mod work;
 

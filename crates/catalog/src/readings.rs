@@ -60,7 +60,7 @@ fn half_sql(filter: &WorklistFilter, half: Half, limit: u32) -> Sql {
 }
 
 /// A LIKE pattern for texts that hold what was typed. Control characters are dropped: one parts the texts that are searched.
-fn part_pattern(text: &str) -> String {
+pub(crate) fn part_pattern(text: &str) -> String {
     let mut pattern = "%".to_owned();
     for c in text.trim().to_lowercase().chars().filter(|c| !c.is_control()) {
         if matches!(c, '%' | '_' | '!') {

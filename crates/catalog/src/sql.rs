@@ -5,6 +5,7 @@ use domain::{
     digest::{ImageSetDigest, Sha256Digest},
     id::{
         CentreId, CommitmentId, DeliveryId, EventId, MailId, OrderId, PersonId, PhysicianId, TaskId, TokenId,
+        UploadBatchId, UploadId, UploadSpoolId,
     },
     object::ObjectKey,
     text::{AccessionNumber, AeTitle, EmailAddress, PatientId, PersonName},
@@ -302,6 +303,9 @@ by_display!(
     PhysicianId,
     TaskId,
     TokenId,
+    UploadBatchId,
+    UploadId,
+    UploadSpoolId,
     Sha256Digest,
     ImageSetDigest
 );

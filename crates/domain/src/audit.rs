@@ -59,6 +59,8 @@ pub struct AuditEvent {
 /// What can be done or seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
+    /// Somebody began to send files over the upload page.
+    UploadBegun,
     /// Instances were stored.
     ImagesStored,
     /// An instance with other bytes than the known one was held.
@@ -116,6 +118,7 @@ impl Action {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::UploadBegun => "upload_begun",
             Self::ImagesStored => "images_stored",
             Self::ConflictHeld => "conflict_held",
             Self::StudyCompleted => "study_completed",

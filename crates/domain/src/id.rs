@@ -115,6 +115,21 @@ uuid_id!(
     CommitmentId,
     "commitment id"
 );
+uuid_id!(
+    /// One transfer of a file over the upload page.
+    UploadId,
+    "upload id"
+);
+uuid_id!(
+    /// Uploads that were sent together; the sender chooses it.
+    UploadBatchId,
+    "upload batch id"
+);
+uuid_id!(
+    /// A folder in which uploads rest until they are taken in.
+    UploadSpoolId,
+    "upload spool id"
+);
 
 /// Most characters in a centre's id; it is part of every object key.
 pub const CENTRE_ID_CHARS_MAX: usize = 40;

@@ -16,6 +16,7 @@ pub mod digest;
 pub mod event;
 pub mod id;
 pub mod image;
+pub mod journey;
 pub mod object;
 pub mod order;
 pub mod peer;
@@ -28,6 +29,7 @@ pub mod study;
 pub mod task;
 pub mod text;
 pub mod uid;
+pub mod upload;
 pub mod work;
 
 /// An amount of time without a calendar.

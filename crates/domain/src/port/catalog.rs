@@ -11,6 +11,7 @@ mod peers;
 mod readings;
 mod reports;
 mod trail;
+mod uploads;
 mod work;
 
 pub use commitments::{CommitmentOutcome, Commitments, NewCommitment, ReportAttempt};
@@ -22,6 +23,7 @@ pub use peers::Peers;
 pub use readings::{Readings, WorklistEntry, WorklistFilter};
 pub use reports::{DraftOutcome, EditRefusal, Reports, SignRefusal, SignRequest};
 pub use trail::{TaskFilter, Trail};
+pub use uploads::{BatchFilter, JourneyFilter, Uploads};
 pub use work::{LeasedWork, WorkStore};
 
 use super::Cause;
@@ -38,6 +40,7 @@ pub trait Catalog:
     + Reports
     + Deliveries
     + Trail
+    + Uploads
     + Send
     + Sync
     + 'static
@@ -55,6 +58,7 @@ impl<T> Catalog for T where
         + Reports
         + Deliveries
         + Trail
+        + Uploads
         + Send
         + Sync
         + 'static

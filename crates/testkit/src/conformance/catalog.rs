@@ -16,6 +16,7 @@ pub mod peers;
 pub mod readings;
 pub mod reports;
 pub mod trail;
+pub mod uploads;
 pub mod work;
 mod world;
 
@@ -48,6 +49,8 @@ macro_rules! catalog_cases {
                 signing_again_gives_what_is_there, signing_twice_at_once_signs_once, the_pdf_is_noted_once,
                 working_copies_are_compared_and_set;
             trail: tasks_are_closed_within_scope, tasks_are_opened_once, the_audit_is_kept, the_catalog_checks_itself;
+            uploads: batches_are_listed_and_forgotten, batches_say_what_became_of_files, journeys_are_listed,
+                uploads_are_begun_and_ended_once;
             work: dead_work_is_leased_apart, leases_fence, lanes_go_first, racing_workers_share_nothing,
                 the_outbox_is_in_order, the_outbox_keeps_newer_revisions, the_same_work_is_kept_once,
                 work_dies_after_its_deliveries;
