@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::Deserialize;
 
+use crate::upload::Limits;
+
 /// Settings of intake, each with its unit in its name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -38,6 +40,10 @@ pub struct Config {
     pub requests_max: usize,
     /// Room that images leave free on the disks of objects and catalog, in bytes: reports are still signed and mailed there.
     pub reserve_bytes: u64,
+    /// Uploads of the upload page.
+    pub upload: Limits,
+    /// The folder in which uploads rest; `uploads` in the data folder when not set. A process of its own each.
+    pub upload_dir: Option<PathBuf>,
 }
 
 /// DICOM over TLS (PS3.15 section B.12, BCP 195). Files are PEM; when they change they are read again.
@@ -86,6 +92,8 @@ impl Default for Config {
             request_parts_max: 50_000,
             requests_max: 32,
             reserve_bytes: 256 << 20,
+            upload: Limits::default(),
+            upload_dir: None,
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Do: studies come in, over DICOM associations and STOW-RS.
+//! Do: studies come in, over DICOM associations, STOW-RS and the upload page.
 //!
-//! Both ways share one path ([`receive`]): bytes pass the guard while they stream into storage, the object is made durable, then the
+//! All ways share one path ([`receive`]): bytes pass the guard while they stream into storage, the object is made durable, then the
 //! catalog commits it ([`ledger`] gathers what several senders wait for into one transaction), and only then the sender hears of
 //! success. Nothing here decodes pixels, and nothing parses and writes a data set again.
 
@@ -14,6 +14,7 @@ pub mod receive;
 pub mod room;
 mod slots;
 pub mod tls;
+pub mod upload;
 pub mod web;
 
 pub use commitment::{Committer, OpenAssociations};

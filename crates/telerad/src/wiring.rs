@@ -45,6 +45,9 @@ pub enum StartError {
     /// No thread for the ledger.
     #[error("the system gives no more threads: raise its limit on processes, or end some")]
     Threads(#[source] std::io::Error),
+    /// Uploads cannot be taken.
+    #[error("uploads cannot be taken: check intake.upload_dir")]
+    Uploads(#[source] intake::upload::UploadsError),
     /// An address is taken or not ours.
     #[error(
         "{what} cannot listen on {address}: another program may hold it, or the address is not this machine's"

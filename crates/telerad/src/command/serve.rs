@@ -192,8 +192,20 @@ impl Starting<'_> {
             catalog: Arc::clone(&catalog),
             clock: Arc::clone(&clock),
         };
-        let stow = intake::web::Stow::new(intake, catalog, clock, config.clone());
-        Ok(stow.with_room(room).router().merge(commitments.router()))
+        let uploads = self.uploads(intake.clone()).await?;
+        let stow = intake::web::Stow::new(intake, catalog, clock, config.clone()).with_room(room);
+        Ok(stow.router().merge(commitments.router()).merge(uploads))
+    }
+
+    async fn uploads(&self, intake: intake::Intake) -> Result<Router, StartError> {
+        let (parts, config) = (&self.parts, &self.settings.intake);
+        let folder = config.upload_dir.clone().unwrap_or_else(|| self.settings.data_dir.join("uploads"));
+        let (catalog, clock) = (Arc::clone(&parts.catalog), Arc::clone(&parts.clock));
+        let opened =
+            intake::upload::Uploads::open(&folder, intake, catalog, clock, config.upload.clone()).await;
+        let (uploads, intaking) = opened.map_err(StartError::Uploads)?;
+        self.tasks.spawn(intaking.run(self.lifecycle.drain.clone()));
+        Ok(uploads.router())
     }
 
     fn orders(&self) -> Router {
