@@ -20,8 +20,8 @@ use crate::viewer::{self, Viewer};
 struct Built;
 
 /// First parts of addresses that are no pages of the UI.
-const NOT_PAGES: [&str; 10] =
-    ["api", "dicomweb", "fhir", "r", "viewer", "upload", "healthz", "readyz", "metrics", "assets"];
+const NOT_PAGES: [&str; 9] =
+    ["api", "dicomweb", "fhir", "r", "viewer", "healthz", "readyz", "metrics", "assets"];
 
 /// The pages. Everything that no other route answers ends here.
 pub(crate) fn router(viewer: Viewer) -> Router {

@@ -1,4 +1,4 @@
-import { useEffect } from "react";
+import { lazy, Suspense, useEffect } from "react";
 import { DeliveriesPage } from "../deliveries/DeliveriesPage";
 import { MailboxPage } from "../mailbox/MailboxPage";
 import { ReadingPage } from "../reading/ReadingPage";
@@ -9,10 +9,13 @@ import { Header } from "./Header";
 import { Link } from "./Link";
 import { parseRoute, type Route } from "./routes";
 import { usePath } from "./router";
-import { SignedInContext, useSessionState } from "./session";
+import { SignedInContext, useSessionState, useSignedIn } from "./session";
 import { SignInAgain, SignInPage } from "./SignIn";
 import { useTitle } from "./useTitle";
 import { Problem } from "../ui/Problem";
+
+/** Readers never load what only those need who send. */
+const UploadPage = lazy(async () => ({ default: (await import("../upload/UploadPage")).UploadPage }));
 
 export function App() {
   const handle = useSessionState();
@@ -55,15 +58,19 @@ function SignedInApp({ onSignOut }: { onSignOut: () => Promise<void> }) {
         Skip to the page
       </a>
       <Header route={route} onSignOut={onSignOut} />
-      <Page route={route} />
+      <Suspense fallback={<p className="whole-page-note">Opening the page…</p>}>
+        <Page route={route} />
+      </Suspense>
     </div>
   );
 }
 
 function Page({ route }: { route: Route }) {
+  const { person } = useSignedIn();
   switch (route.page) {
     case "worklist":
-      return <WorklistPage />;
+      // Who sends images does not read them.
+      return person.role === "centre" ? <UploadPage /> : <WorklistPage />;
     case "read":
       return <ReadingPage key={`${route.centre}/${route.study}`} centre={route.centre} study={route.study} />;
     case "deliveries":
@@ -72,6 +79,8 @@ function Page({ route }: { route: Route }) {
       return <TasksPage />;
     case "mailbox":
       return <MailboxPage selected={route.mail} />;
+    case "upload":
+      return <UploadPage />;
     case "unknown":
       return <UnknownPage />;
   }

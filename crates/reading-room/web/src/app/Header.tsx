@@ -31,7 +31,16 @@ export function Header({ route, onSignOut }: { route: Route; onSignOut: () => Pr
         telerad
       </Link>
       <nav aria-label="Pages">
-        <NavLink to="/" name="Worklist" current={route.page === "worklist" || route.page === "read"} />
+        {person.role !== "centre" && (
+          <NavLink to="/" name="Worklist" current={route.page === "worklist" || route.page === "read"} />
+        )}
+        {person.role !== "reader" && (
+          <NavLink
+            to="/upload"
+            name="Send images"
+            current={route.page === "upload" || (person.role === "centre" && route.page === "worklist")}
+          />
+        )}
         <NavLink
           to="/tasks"
           name="Needs attention"

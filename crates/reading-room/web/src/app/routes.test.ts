@@ -8,6 +8,7 @@ it.each([
   ["/read/north/1.2.3/more", { page: "unknown" }],
   ["/deliveries", { page: "deliveries" }],
   ["/tasks/", { page: "tasks" }],
+  ["/upload", { page: "upload" }],
   ["/mailbox", { page: "mailbox", mail: null }],
   ["/mailbox/m%201", { page: "mailbox", mail: "m 1" }],
   ["/%E0%A4%A", { page: "unknown" }],

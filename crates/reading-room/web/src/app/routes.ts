@@ -5,6 +5,7 @@ export type Route =
   | { page: "read"; centre: string; study: string }
   | { page: "deliveries" }
   | { page: "tasks" }
+  | { page: "upload" }
   | { page: "mailbox"; mail: string | null }
   | { page: "unknown" };
 
@@ -15,7 +16,7 @@ export function parseRoute(path: string): Route {
   if (first === "read" && second && third) return { page: "read", centre: second, study: third };
   if (first === "mailbox" && !third) return { page: "mailbox", mail: second ?? null };
   if (second !== undefined) return { page: "unknown" };
-  if (first === "deliveries" || first === "tasks") return { page: first };
+  if (first === "deliveries" || first === "tasks" || first === "upload") return { page: first };
   return { page: "unknown" };
 }
 
