@@ -12,3 +12,4 @@ mod kill;
 mod separate;
 mod server;
 mod tls;
+mod upload;

@@ -11,7 +11,7 @@ export function BatchDetail({ batch, groups = [] }: { batch: Batch | null; group
   const ofGroups = groups.filter(({ study }) => study);
   const known = new Set(ofGroups.map(({ study }) => study?.uid));
   const others = batch?.studies.filter(({ study_uid }) => !known.has(study_uid)) ?? [];
-  const open = batch ? batch.arriving + batch.waiting : 0;
+  const open = batch ? batch.arriving + batch.waiting : 1;
   return (
     <div className="batch" data-testid="batch">
       <ul className="batch-studies">
@@ -130,7 +130,7 @@ function Missing({ batch }: { batch: Batch }) {
       </h3>
       <FileNames names={batch.missing_names} />
       <p>
-        They were not on what you sent, or could not be stored.{" "}
+        {batch.missing === 1 ? "It was" : "They were"} not on what you sent, or could not be stored.{" "}
         <strong>Copy the disc again and drop the whole folder; what is here already is recognised.</strong>
       </p>
     </div>

@@ -14,14 +14,17 @@ const SEARCH_PAUSE_MS = 200;
 const PAGE = 50;
 
 /** The centre's studies with where each stands on its journey, the latest first. */
-export function Journeys({ centre }: { centre: string }) {
+export function Journeys({ centre, settled }: { centre: string; settled: boolean }) {
   const [text, setText] = useState("");
   const [offset, setOffset] = useState(0);
   const asked = useSettled(text.trim(), SEARCH_PAUSE_MS);
   useEffect(() => setOffset(0), [asked, centre]);
   const query = new URLSearchParams({ q: asked, offset: String(offset), limit: String(PAGE) });
   const path = `/centres/${encodeURIComponent(centre)}/studies?${query}`;
-  const { data, error, answeredAt } = usePolled<Answer>(path, PAUSE_MS);
+  const { data, error, answeredAt, refresh } = usePolled<Answer>(path, PAUSE_MS);
+  useEffect(() => {
+    if (settled) void refresh();
+  }, [settled, refresh]);
   const now = useNow(10_000);
   const search = useRef<HTMLInputElement>(null);
   useKeys({ "/": () => search.current?.select() });
@@ -43,7 +46,7 @@ export function Journeys({ centre }: { centre: string }) {
           </label>
         </div>
       </div>
-      {error && <Away error={error} answeredAt={answeredAt} />}
+      {error && !error.passing && <Away error={error} answeredAt={answeredAt} />}
       {data && data.studies.length > 0 && (
         <table className="journeys">
           <thead>

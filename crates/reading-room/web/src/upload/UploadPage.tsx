@@ -87,7 +87,7 @@ export function UploadPage() {
             </>
           )}
           <Earlier batches={earlier} />
-          <Journeys centre={centre} />
+          <Journeys centre={centre} settled={settled} />
         </>
       )}
     </main>

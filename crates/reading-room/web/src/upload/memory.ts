@@ -51,6 +51,12 @@ export function remember(what: Interrupted): void {
   timer ??= setTimeout(write, WRITE_PAUSE_MS);
 }
 
+/** Keeps the list now: the page is about to go. */
+export function flush(): void {
+  clearTimeout(timer);
+  write();
+}
+
 export function forget(): void {
   latest = null;
   clearTimeout(timer);

@@ -7,7 +7,7 @@ import { DetailedError, Upload } from "tus-js-client";
 import { errorOf } from "../api/client";
 import type { Gathered } from "./gather";
 import { readHead, type Head, type StudyHead } from "./head";
-import { fingerprint, forget, interrupted, remember } from "./memory";
+import { fingerprint, flush, forget, interrupted, remember } from "./memory";
 
 const ENDPOINT = "/api/v1/uploads";
 /** Browsers open six connections to a server; two are left for the page. */
@@ -94,6 +94,7 @@ export class Sender {
 
   constructor() {
     window.addEventListener("online", () => this.wake("offline"));
+    window.addEventListener("pagehide", flush);
     window.addEventListener("beforeunload", (event) => {
       if (this.now && !this.now.over) event.preventDefault();
     });
