@@ -43,9 +43,10 @@ const PATIENT_ID: &str = "RI-1948-0312";
 const PATIENT_NAME: &str = "Lindqvist^Margarethe^Öhman";
 
 /// Who can sign in.
-const PEOPLE: [(&str, &str, &str, Role); 2] = [
+const PEOPLE: [(&str, &str, &str, Role); 3] = [
     ("reader", "Dr Ada Moreau", "Consultant Neuroradiologist", Role::Reader),
     ("admin", "Sam Okafor", "Operations", Role::Admin),
+    ("centre", "Tina Brandt", "Radiographer", Role::Centre),
 ];
 
 type Done = Result<(), Box<dyn std::error::Error>>;
@@ -124,7 +125,10 @@ async fn prepare(catalog: &dyn Catalog) -> Result<Vec<(String, String)>, Box<dyn
             name: name.to_owned(),
             credentials: Some(credentials.to_owned()),
             role,
-            scope: Scope::AllCentres,
+            scope: match role {
+                Role::Centre => Scope::Centres(vec![centre.clone()]),
+                Role::Reader | Role::Admin => Scope::AllCentres,
+            },
             disabled: false,
         };
         let password = gate::random_password();

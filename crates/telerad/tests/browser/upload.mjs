@@ -150,6 +150,7 @@ try {
     window.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, cancelable: true }));
   });
   await page.getByText('There were no images in what you dropped').waitFor();
+  await page.getByText('1 file left out').waitFor();
   await shot('no-images');
 
   assert.deepEqual(problems, [], 'no page broke');

@@ -90,7 +90,7 @@ function progressWords(group: Group | undefined, here: number): string {
 function headDetail(group: Group | undefined): string {
   const study = group?.study;
   if (!study) return "";
-  return [study.description, calendarDate(study.date), study.modality, study.patientId].filter(Boolean).join(" · ");
+  return [study.patientId, study.description, calendarDate(study.date), study.modality].filter(Boolean).join(" · ");
 }
 
 /** A ZIP, or files that only the server can tell. */
@@ -103,7 +103,7 @@ function FileGroup({ group, open }: { group: Group; open: number }) {
           {group.name}
         </span>
         <span className="cell-more">
-          {group.kind === "archive" ? `ZIP, ${bytes(group.bytes)}` : `${plural(group.files, "file")}, looked at on the server`}
+          {group.kind === "archive" ? `ZIP, ${bytes(group.bytes)}` : `${plural(group.files, "file")} whose kind only the server can tell`}
         </span>
       </div>
       <div className="batch-study-progress">
@@ -118,7 +118,7 @@ function fileGroupWords(group: Group, isSent: boolean, open: number): string {
   if (group.failed > 0 && group.sent === 0 && isSent) return "not sent";
   if (!isSent) return `${bytes(group.sentBytes)} of ${bytes(group.bytes)} sent`;
   if (open > 0) return group.kind === "archive" ? "sent, being unpacked and stored" : "sent, being looked at";
-  return group.kind === "archive" ? "unpacked" : "looked at";
+  return group.kind === "archive" ? "unpacked" : "looked at, see below";
 }
 
 function Missing({ batch }: { batch: Batch }) {

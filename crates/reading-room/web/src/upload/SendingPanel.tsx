@@ -2,19 +2,33 @@ import { plural } from "../words/names";
 import type { Sender, Sending } from "./sender";
 import { bytes, figure, timeLeft } from "./words";
 
+interface Props {
+  sending: Sending;
+  sender: Sender;
+  /** All that was sent was also taken in. */
+  settled: boolean;
+  /** Something was not stored or is missing. */
+  trouble: boolean;
+}
+
 /** How the sending goes as a whole, and what one can do about it. */
-export function SendingPanel({ sending, sender, settled }: { sending: Sending; sender: Sender; settled: boolean }) {
+export function SendingPanel({ sending, sender, settled, trouble }: Props) {
   const { over, rest } = sending;
+  const isEmpty = over && sending.files === 0 && sending.failed === 0;
   const left = sending.bytes - sending.sentBytes;
   const part = sending.bytes > 0 ? sending.sentBytes / sending.bytes : 1;
   const state = over ? (settled ? "done" : "storing") : (rest ?? "sending");
   return (
     <section className="sending" aria-label="Sending" data-testid="sending" data-state={state}>
       <div className="sending-head">
-        <h2>{title(sending, settled)}</h2>
+        <h2>{title(sending, settled, trouble)}</h2>
         <p className="dim figures" role="status">
-          {figure(sending.sent)} of {plural(sending.files + sending.unread, "file")} sent · {bytes(sending.sentBytes)} of{" "}
-          {bytes(sending.bytes)}
+          {!isEmpty && (
+            <>
+              {figure(sending.sent)} of {plural(sending.files + sending.unread, "file")} sent ·{" "}
+              {bytes(sending.sentBytes)} of {bytes(sending.bytes)}
+            </>
+          )}
           {!over && timeLeft(left, sending.bytesPerSecond) && ` · ${timeLeft(left, sending.bytesPerSecond)}`}
         </p>
         <div className="sending-tools">
@@ -36,7 +50,11 @@ export function SendingPanel({ sending, sender, settled }: { sending: Sending; s
           )}
         </div>
       </div>
-      <progress value={part} max={1} aria-label="Sent" data-over={over} />
+      {isEmpty ? (
+        <p className="dim">Choose the folder of the disc that holds the images, often called DICOM or IMAGES, or the whole disc.</p>
+      ) : (
+        <progress value={part} max={1} aria-label="Sent" data-over={over && (trouble ? "trouble" : "well")} />
+      )}
       {rest && <p className={`rest rest-${rest}`}>{restWords(sending)}</p>}
       {sending.skipped > 0 && (
         <p className="dim">
@@ -71,9 +89,10 @@ export function SendingPanel({ sending, sender, settled }: { sending: Sending; s
   );
 }
 
-function title({ over, rest, unread, files, failed }: Sending, settled: boolean): string {
+function title({ over, rest, unread, files, failed }: Sending, settled: boolean, trouble: boolean): string {
   if (over && files === 0 && failed === 0) return "There were no images in what you dropped";
-  if (over) return settled ? "All is done" : "Everything is sent, and is being stored";
+  if (over && settled) return trouble ? "Done, but not all could be stored" : "All is stored";
+  if (over) return "Everything is sent, and is being stored";
   if (rest === "paused") return "Sending is paused";
   if (rest) return "Sending waits";
   return unread > 0 && files === 0 ? "Looking at the files" : "Sending";

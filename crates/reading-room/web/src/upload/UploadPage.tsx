@@ -32,6 +32,7 @@ export function UploadPage() {
   const centre = chosen ?? data?.centre ?? null;
   const batch = data?.batches.find(({ id }) => id === sending?.batch) ?? null;
   const settled = isSettled(sending, batch);
+  const trouble = (batch?.not_stored ?? 0) + (batch?.missing ?? 0) + (sending?.failed ?? 0) > 0;
   const isBusy = (sending !== null && !settled) || (data?.batches.some(({ waiting }) => waiting > 0) ?? false);
   useEffect(() => setBusy(isBusy), [isBusy]);
   useEffect(() => sender.setActive(active), [sender, active]);
@@ -65,7 +66,7 @@ export function UploadPage() {
         )}
         {data && data.centres.length === 1 && <p className="dim">for {data.centres[0]?.name}</p>}
       </div>
-      {error && <Away error={error} answeredAt={answeredAt} />}
+      {error && !(sending?.rest && error.passing) && <Away error={error} answeredAt={answeredAt} />}
       {data && data.centres.length === 0 && (
         <section className="empty">
           <h2>You belong to no centre</h2>
@@ -82,7 +83,7 @@ export function UploadPage() {
           />
           {sending && (
             <>
-              <SendingPanel sending={sending} sender={sender} settled={settled} />
+              <SendingPanel sending={sending} sender={sender} settled={settled} trouble={trouble} />
               <BatchDetail batch={batch} groups={sending.groups} />
             </>
           )}

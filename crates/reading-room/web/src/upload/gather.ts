@@ -26,15 +26,19 @@ export function fromInput(list: FileList): Gathered {
 
 /** Must be called within the drop event: its items are gone afterwards. */
 export function fromDrop(transfer: DataTransfer): Promise<Gathered> {
-  const entries = [...transfer.items]
-    .filter(({ kind }) => kind === "file")
-    .map((item) => item.webkitGetAsEntry())
-    .filter((entry) => entry !== null);
-  return walk(entries);
+  const gathered: Gathered = { found: [], unreadable: [], cut: false };
+  const entries: FileSystemEntry[] = [];
+  for (const item of transfer.items) {
+    const entry = item.kind === "file" ? item.webkitGetAsEntry() : null;
+    // What comes from another program, such as a mail, may be a file without a place in a file system.
+    const file = entry ? null : item.getAsFile();
+    if (entry) entries.push(entry);
+    else if (file) gathered.found.push({ file, path: file.name });
+  }
+  return walk(entries, gathered);
 }
 
-async function walk(roots: FileSystemEntry[]): Promise<Gathered> {
-  const gathered: Gathered = { found: [], unreadable: [], cut: false };
+async function walk(roots: FileSystemEntry[], gathered: Gathered): Promise<Gathered> {
   const waiting = roots.map((entry) => ({ entry, depth: 0 }));
   for (let next = waiting.shift(); next; next = waiting.shift()) {
     const { entry, depth } = next;

@@ -246,7 +246,7 @@ export class Sender {
       key,
       kind: head.kind === "image" ? "study" : head.kind === "archive" ? "archive" : "other",
       study: head.kind === "image" ? head.study : null,
-      name: head.kind === "archive" ? path : "Files without a readable head",
+      name: head.kind === "archive" ? path : "Other files",
       files: 0,
       sent: 0,
       failed: 0,

@@ -54,10 +54,10 @@ export function summary(batch: Batch): string {
 
 export const studyTitle = (names: Partial<Names>): string => personName(names.patient_name ?? null);
 
-/** `CT head · 2 Mar 2026 · CT · P1`. */
+/** `P1 · A1 · CT head · 2 Mar 2026 · CT`: what identifies stands first, since long descriptions are cut. */
 export function studyDetail(names: Partial<Names>, modalities: string[]): string {
   const { description, study_date: date, patient_id: id, accession_number: accession } = names;
-  const parts = [description, calendarDate(date ?? null), modalities.join(" "), id, accession];
+  const parts = [id, accession, description, calendarDate(date ?? null), modalities.join(" ")];
   return parts.filter(Boolean).join(" · ");
 }
 
