@@ -17,6 +17,7 @@ pub mod event;
 pub mod id;
 pub mod image;
 pub mod journey;
+pub mod limit;
 pub mod object;
 pub mod order;
 pub mod peer;

@@ -12,6 +12,7 @@ mod origin;
 mod password;
 mod problem;
 mod secret;
+mod serve;
 mod session;
 
 pub use attempts::{
@@ -31,4 +32,5 @@ pub use password::{
 };
 pub use problem::{ErrorBody, ErrorDetail, JsonBody, PathPart, Problem, QueryPart};
 pub use secret::{TOKEN_PREFIX, fresh_secret, fresh_token};
+pub use serve::{HttpLimits, HttpServer};
 pub use session::{PersonView, SessionView, SignIn};

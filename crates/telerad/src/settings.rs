@@ -61,6 +61,8 @@ pub struct Http {
     pub trusted_proxies: Vec<std::net::IpAddr>,
     /// The folder with the OHIF build; `viewer` beside the executable or in the working folder when not set.
     pub viewer_dir: Option<PathBuf>,
+    /// What one peer may ask of it.
+    pub limits: gate::HttpLimits,
 }
 
 /// Fonts of the PDF.
@@ -146,6 +148,7 @@ impl Default for Http {
             secure_cookies: false,
             trusted_proxies: Vec::new(),
             viewer_dir: None,
+            limits: gate::HttpLimits::default(),
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
-use axum::{Json, Router, http::StatusCode, response::IntoResponse, routing::get, serve::ListenerExt as _};
+use axum::{Json, Router, http::StatusCode, response::IntoResponse, routing::get};
 use broker::relay::{Relay, RelayConfig};
 use clap::ValueEnum;
-use gate::{Gate, GateConfig};
+use gate::{Gate, GateConfig, HttpServer};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reporter::worker::{Worker, WorkerConfig};
 use tokio::{net::TcpListener, time::timeout};
@@ -93,6 +93,7 @@ pub async fn start(settings: &Settings, roles: &[Role], lifecycle: Lifecycle) ->
     let metrics = PrometheusBuilder::new().install_recorder().ok();
     let parts = wiring::open(settings).await?;
     let gate = Gate::new(Arc::clone(&parts.catalog), Arc::clone(&parts.clock), gate_config(settings));
+    let server = HttpServer::new(settings.http.limits.clone(), &settings.http.trusted_proxies);
     let tasks = TaskTracker::new();
     let mut starting = Starting { settings, parts, gate, tasks, lifecycle, dicom: None, dicom_tls: None };
     let mut app = Router::new();
@@ -104,20 +105,8 @@ pub async fn start(settings: &Settings, roles: &[Role], lifecycle: Lifecycle) ->
     let app = gate.layer(app).merge(health(&parts, metrics));
     let app = gate::manners(app, Arc::clone(&parts.clock)).layer(compression());
     let (listener, http) = listen("the web server", settings.http.listen).await?;
-    let listener = listener.tap_io(|stream| {
-        // Without it a small answer may wait for the peer's delayed acknowledgement.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(error = &error as &dyn std::error::Error, "Nagle's algorithm stays on");
-        }
-    });
-    let stop = lifecycle.drain.clone();
-    tasks.spawn(async move {
-        let service = app.into_make_service_with_connect_info::<SocketAddr>();
-        let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
-        if let Err(error) = served {
-            tracing::error!(error = &error as &dyn std::error::Error, "the web server ended");
-        }
-    });
+    let (stop, drop_now) = (lifecycle.drain.clone(), lifecycle.drop_now.clone());
+    tasks.spawn(server.run(listener, app, stop, drop_now));
     tasks.close();
     tracing::info!(?roles, %http, ?dicom, ?dicom_tls, "telerad runs");
     Ok(Running { http, dicom, parts, tasks, lifecycle })
