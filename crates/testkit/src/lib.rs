@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod conformance;
 pub mod faults;
+pub mod corpus;
 pub mod samples;
 pub mod services;
