@@ -1,5 +1,6 @@
 //! Headers of stored objects: read, guarded, and written as DICOM JSON. Not the pixels.
 
+use axum::http::StatusCode;
 use bytes::Bytes;
 use domain::{
     image::Instance,
@@ -12,6 +13,7 @@ use imaging::{
     sniff::{self, Sniffed},
 };
 use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
 
 use crate::{Shared, address::instance_address, fetch};
 
@@ -23,7 +25,11 @@ const BEGINNING_BYTES_MAX: u64 = 128 << 20;
 const AFTER_HEADER_BYTES: u64 = 4096 + 16;
 /// Headers of more bytes are worked on beside the threads that serve requests: they take longer than a
 /// request should wait for another.
-const LARGE_HEADER_BYTES: usize = 512 << 10;
+const LARGE_HEADER_BYTES: usize = 32 << 10;
+/// Large headers worked on at one time, in parts of [`LARGE_HEADER_BYTES`]: one that has them all is worked on alone, since a header can
+/// become a hundred times its size.
+const LARGE_HEADERS_MAX: usize = 16;
+static LARGE_HEADERS: Semaphore = Semaphore::const_new(LARGE_HEADERS_MAX);
 
 /// Why there is no header.
 #[derive(Debug, thiserror::Error)]
@@ -70,14 +76,15 @@ pub(crate) async fn json(shared: &Shared, instance: &Instance, base: &str) -> Re
     let bulk_base = format!("{}/bulkdata", instance_address(base, instance));
     let written = match beginning(&*shared.storage, instance).await {
         Ok(Beginning { header, .. }) => with_header(header.bytes.len(), move || {
-            json::metadata(&header, &bulk_base).map_err(HeaderError::Refused)
+            let object = json::metadata(&header, &bulk_base).map_err(HeaderError::Refused)?;
+            Ok(Value::Object(object).to_string())
         })
         .await
         .and_then(|written| written),
         Err(error) => Err(error),
     };
     let object = match written {
-        Ok(object) => object,
+        Ok(text) => return Ok(text.into()),
         Err(HeaderError::Storage(error)) => return Err(error),
         Err(error) => {
             tracing::error!(
@@ -99,6 +106,8 @@ pub(crate) async fn with_header<T: Send + 'static>(
     if header_bytes < LARGE_HEADER_BYTES {
         return Ok(work());
     }
+    let parts = u32::try_from((header_bytes / LARGE_HEADER_BYTES).clamp(1, LARGE_HEADERS_MAX)).unwrap_or(1);
+    let _places = LARGE_HEADERS.acquire_many(parts).await.map_err(|_| HeaderError::BrokenOff)?;
     tokio::task::spawn_blocking(work).await.map_err(|_| HeaderError::BrokenOff)
 }
 
@@ -106,10 +115,16 @@ impl From<HeaderError> for Problem {
     fn from(error: HeaderError) -> Self {
         match error {
             HeaderError::Storage(error) => error.into(),
-            HeaderError::TooLarge
-            | HeaderError::NotDicom(_)
-            | HeaderError::Refused(_)
-            | HeaderError::BrokenOff => Self::internal(&error),
+            HeaderError::Refused(_) | HeaderError::TooLarge => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a header is not taken apart");
+                Self::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "not_readable",
+                    "The header of this instance cannot be taken apart.",
+                )
+                .next_step("Retrieve the instance as application/dicom.")
+            }
+            HeaderError::NotDicom(_) | HeaderError::BrokenOff => Self::internal(&error),
         }
     }
 }
@@ -120,7 +135,7 @@ fn guarded(beginning: &[u8]) -> Result<GuardedHeader, HeaderError> {
         Sniffed::More => return Err(HeaderError::NotDicom("it ends too early")),
         Sniffed::NotDicom(why) => return Err(HeaderError::NotDicom(why)),
     };
-    GuardedHeader::of(&beginning[place.at..], &place.transfer_syntax).map_err(HeaderError::Refused)
+    GuardedHeader::of_beginning(&beginning[place.at..], &place.transfer_syntax).map_err(HeaderError::Refused)
 }
 
 fn from_catalog(instance: &Instance) -> Map<String, Value> {

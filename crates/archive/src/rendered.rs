@@ -307,10 +307,10 @@ fn busy(message: &str) -> Problem {
 
 fn not_shown(error: &PictureError) -> Problem {
     match error {
-        PictureError::NotDicom(_) | PictureError::Refused(_) | PictureError::Write(_) => {
-            Problem::internal(error)
-        }
-        PictureError::Frames(_)
+        PictureError::NotDicom(_) | PictureError::Write(_) => Problem::internal(error),
+        // Intake looks at headers; behind them a data set may still be what the guard refuses.
+        PictureError::Refused(_)
+        | PictureError::Frames(_)
         | PictureError::TooLarge
         | PictureError::Mismatch(_)
         | PictureError::Unsupported(_)

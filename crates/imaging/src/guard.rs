@@ -4,7 +4,11 @@
 //! group 7FE0 (pixels), at a value too large to be a header's, or at the end. What is malformed or too deep is refused; what is
 //! merely large ends the header. It reads no values and decodes no pixels.
 
-use std::{fmt, ops::Range};
+use std::{
+    fmt,
+    ops::Range,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use dicom_core::{Tag, VR};
 use domain::uid::TransferSyntaxUid;
@@ -26,12 +30,23 @@ pub const HEADER_BYTES_MAX: usize = 16 << 20;
 /// Most bytes that one deflated byte may become; text and black pixels stay below 60.
 pub const INFLATE_RATIO_MAX: u64 = 100;
 
+/// Most bytes of large headers in the memory of the process at one time, for all guards together; see [`Flaw::Busy`].
+pub const HEADERS_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of each header that count for nothing: nearly every header is smaller.
+const HEADER_FREE_BYTES: usize = 256 << 10;
+/// Bytes that a large header asks for at a time.
+const LEASE_BYTES: usize = 1 << 20;
 /// Inflated bytes below which the ratio does not count: a short run of zeros is no bomb.
 const INFLATE_FREE_BYTES: u64 = 1 << 20;
 /// Bytes taken into the copy at a time, so that pixels that come in one piece with the header are not copied.
 const PIECE_BYTES: usize = 16 << 10;
 /// Pixel Data and its kin (PS3.3 section C.7.6.3).
 const PIXEL_GROUP: u16 = 0x7FE0;
+/// The first group of data sets; below it are commands, file meta and what must not be used (PS3.5 section 7.1), but for directories.
+const FIRST_GROUP: u16 = 0x0008;
+/// Directory records (PS3.3 annex F).
+const DIRECTORY_GROUP: u16 = 0x0004;
 /// The last group that identifies: large values up to here are kept, since a header without its UIDs is none.
 const IDENTITY_GROUP: u16 = 0x0020;
 
@@ -110,6 +125,10 @@ pub enum Flaw {
     StrayDelimiter,
     /// Something else where an item must stand.
     NoItem,
+    /// An element of a group that has no place in a data set: what reads it as file meta would read another object.
+    ForeignGroup,
+    /// Too many large headers are being read at this moment; later it may be let in.
+    Busy,
     /// The data set ends in the middle of an element, item or sequence.
     Truncated,
     /// The deflated stream is broken.
@@ -132,6 +151,8 @@ impl Flaw {
             Self::UndefinedLength => "an undefined length stands where none may",
             Self::StrayDelimiter => "a delimiter closes nothing",
             Self::NoItem => "an item is missing in a sequence",
+            Self::ForeignGroup => "an element of a command or of file meta stands in the data set",
+            Self::Busy => "too many large headers are being read at this moment",
             Self::Truncated => "the data set ends in the middle of an element",
             Self::Inflate => "the deflated data set is broken",
             Self::InflateRatio => "the deflated data set grows beyond measure",
@@ -172,6 +193,53 @@ pub struct GuardedHeader {
     /// Whether the data set was deflated: then `ends_at` is no place in the stored bytes.
     pub deflated: bool,
     pub(crate) spans: Vec<Span>,
+    _lease: Lease,
+}
+
+/// Bytes of large headers that are in memory.
+static LEASED: AtomicUsize = AtomicUsize::new(0);
+
+/// A header's part of [`HEADERS_BYTES_MAX`]; given back when dropped.
+#[derive(Debug, Default, Eq)]
+struct Lease(usize);
+
+impl Lease {
+    /// Makes room for a header of so many bytes, if there is some.
+    fn cover(&mut self, bytes: usize) -> bool {
+        while bytes.saturating_sub(HEADER_FREE_BYTES) > self.0 {
+            if LEASED.fetch_add(LEASE_BYTES, Relaxed) + LEASE_BYTES > HEADERS_BYTES_MAX {
+                LEASED.fetch_sub(LEASE_BYTES, Relaxed);
+                return false;
+            }
+            self.0 += LEASE_BYTES;
+        }
+        true
+    }
+}
+
+impl Clone for Lease {
+    fn clone(&self) -> Self {
+        LEASED.fetch_add(self.0, Relaxed);
+        Self(self.0)
+    }
+}
+
+impl PartialEq for Lease {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        LEASED.fetch_sub(self.0, Relaxed);
+    }
+}
+
+/// Bytes of large headers that are in memory now, out of [`HEADERS_BYTES_MAX`].
+#[must_use]
+pub fn headers_bytes() -> usize {
+    LEASED.load(Relaxed)
 }
 
 impl GuardedHeader {
@@ -182,6 +250,17 @@ impl GuardedHeader {
     pub fn of(data_set: &[u8], transfer_syntax: &TransferSyntaxUid) -> Result<Self, Refusal> {
         let mut guard = Guard::new(transfer_syntax, GuardLimits::default());
         guard.push(data_set)?;
+        guard.finish()
+    }
+
+    /// Guards the beginning of a data set that was let in before. Where it is cut inside an element, the header ended before that.
+    ///
+    /// # Errors
+    /// When the data set is not let in.
+    pub fn of_beginning(data_set: &[u8], transfer_syntax: &TransferSyntaxUid) -> Result<Self, Refusal> {
+        let mut guard = Guard::new(transfer_syntax, GuardLimits::default());
+        guard.push(data_set)?;
+        guard.scan.end_where_cut();
         guard.finish()
     }
 
@@ -256,14 +335,18 @@ impl Guard {
 /// In an unknown transfer syntax a flaw of form only says that the syntax is another one than was supposed.
 fn unknown(refusal: Refusal) -> Refusal {
     match refusal.flaw {
-        Flaw::Overrun | Flaw::UndefinedLength | Flaw::StrayDelimiter | Flaw::NoItem | Flaw::Truncated => {
-            Refusal { flaw: Flaw::UnknownSyntax, ..refusal }
-        }
+        Flaw::Overrun
+        | Flaw::UndefinedLength
+        | Flaw::StrayDelimiter
+        | Flaw::NoItem
+        | Flaw::ForeignGroup
+        | Flaw::Truncated => Refusal { flaw: Flaw::UnknownSyntax, ..refusal },
         Flaw::TooDeep
         | Flaw::TooManyElements
         | Flaw::TooLong
         | Flaw::Inflate
         | Flaw::InflateRatio
+        | Flaw::Busy
         | Flaw::UnknownSyntax => refusal,
     }
 }
@@ -279,6 +362,7 @@ struct Scan {
     top: (usize, u16),
     end: Option<(usize, HeaderEnd)>,
     refusal: Option<Refusal>,
+    lease: Lease,
 }
 
 impl Scan {
@@ -292,6 +376,20 @@ impl Scan {
             top: (0, 0),
             end: None,
             refusal: None,
+            lease: Lease::default(),
+        }
+    }
+
+    /// The bytes are over in the middle of the data set: the header ends before the element that is cut.
+    fn end_where_cut(&mut self) {
+        if self.end.is_none() && self.end_of_data().is_err() {
+            let at = if self.walker.is_top() && self.walker.position() <= self.bytes.len() {
+                self.walker.position()
+            } else {
+                self.spans.pop_if(|span| span.value.end > self.bytes.len());
+                self.top.0
+            };
+            self.end = Some((at, HeaderEnd::Large));
         }
     }
 
@@ -303,6 +401,11 @@ impl Scan {
         while self.end.is_none() && !bytes.is_empty() {
             let (piece, rest) = bytes.split_at(bytes.len().min(PIECE_BYTES));
             bytes = rest;
+            if !self.lease.cover(self.bytes.len() + piece.len()) {
+                let refusal = self.refuse(Flaw::Busy);
+                self.refusal = Some(refusal);
+                return Err(refusal);
+            }
             self.bytes.extend_from_slice(piece);
             // Where a value ends beyond what came, there is nothing to see yet.
             if self.walker.position() <= self.bytes.len() {
@@ -320,7 +423,7 @@ impl Scan {
                 Step::Event(event) => event,
             };
             if is_top {
-                self.at_top(&event);
+                self.at_top(&event)?;
             }
             if self.walker.elements() > self.limits.elements {
                 self.end_before_large(Flaw::TooManyElements)?;
@@ -331,18 +434,22 @@ impl Scan {
     }
 
     /// An element of the data set itself begins: is the header over?
-    fn at_top(&mut self, event: &Event) {
+    fn at_top(&mut self, event: &Event) -> Result<(), Refusal> {
         let (tag, start) = match event {
             Event::Value(element) => (element.tag, element.start),
             Event::Sequence { tag, start } | Event::Fragments { tag, start, .. } => (*tag, *start),
-            Event::Item | Event::ItemEnd | Event::Fragment(_) | Event::SequenceEnd => return,
+            Event::Item | Event::ItemEnd | Event::Fragment(_) | Event::SequenceEnd => return Ok(()),
         };
         self.top = (start, tag.group());
+        if tag.group() < FIRST_GROUP && tag.group() != DIRECTORY_GROUP {
+            return Err(self.refuse(Flaw::ForeignGroup));
+        }
         if tag.group() == PIXEL_GROUP {
             self.end = Some((start, HeaderEnd::Pixels));
         } else if matches!(event, Event::Fragments { .. }) {
             self.end = Some((start, HeaderEnd::Large));
         }
+        Ok(())
     }
 
     fn look(&mut self, event: Event, is_top: bool) -> Result<(), Refusal> {
@@ -398,6 +505,7 @@ impl Scan {
             encoding: self.encoding,
             deflated: false,
             spans: self.spans,
+            _lease: self.lease,
         })
     }
 

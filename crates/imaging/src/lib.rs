@@ -18,6 +18,7 @@ pub mod syntax;
 pub mod text;
 pub mod tree;
 
+mod rle;
 mod value;
 mod walk;
 

@@ -22,6 +22,7 @@ use crate::{
     acquisition::Acquisition,
     frames::{self, FramesError, Shape, Wanted},
     guard::{self, GuardedHeader, Refusal},
+    rle,
     sniff::{self, Sniffed},
     syntax::{Encoding, Syntax, is_uncompressed},
     tree::{self, Tree},
@@ -32,6 +33,8 @@ use crate::{
 pub const FRAME_BYTES_MAX: u64 = 256 << 20;
 /// Longest side of a picture that was asked to be small.
 pub const EDGE_MAX: u32 = 1024;
+/// Most bytes of a deflated object that is inflated for a picture: deflated images are small ones, and a bomb should cost little.
+pub const INFLATED_BYTES_MAX: usize = 64 << 20;
 /// RLE Lossless.
 const RLE: &str = "1.2.840.10008.1.2.5";
 /// JPEG quality of pictures for people.
@@ -106,7 +109,7 @@ pub fn of_object(object: &Bytes, frame: u32) -> Result<Picture, PictureError> {
     let mut data_set = object.slice(place.at..);
     let mut syntax = place.transfer_syntax;
     if Syntax::of(&syntax).deflated {
-        data_set = guard::inflate(&data_set, FRAME_BYTES_MAX as usize)?.into();
+        data_set = guard::inflate(&data_set, INFLATED_BYTES_MAX)?.into();
         syntax = TransferSyntaxUid::parse(crate::syntax::EXPLICIT_LITTLE).expect("a constant UID");
     }
     let header = GuardedHeader::of(&data_set, &syntax)?;
@@ -151,11 +154,15 @@ pub fn decode(
         };
         format.pixels(header, &samples)?
     } else {
-        check_codestream(frame, &format)?;
-        if transfer_syntax.as_str() == RLE {
-            check_segments(frame, &format)?;
-        }
-        let decoded = decompress(header, transfer_syntax, frame)?;
+        let decoded = if transfer_syntax.as_str() == RLE {
+            let pixels = shape.rows as usize * shape.columns as usize;
+            let (samples, bytes) = (shape.samples as usize, shape.bits_allocated as usize / 8);
+            rle::decode(frame, pixels, samples, bytes)
+                .ok_or(PictureError::Mismatch("the compressed image does not hold what the header says"))?
+        } else {
+            check_codestream(frame, &format)?;
+            decompress(header, transfer_syntax, frame)?
+        };
         let decoded =
             Samples { bytes: &decoded, encoding: Encoding::EXPLICIT_LITTLE, planar: false, skip_bits: 0 };
         // The decoders give red, green and blue whatever the colour model was.
@@ -415,30 +422,14 @@ fn decompress(
 
 /// Refuses a codestream whose own size is not the header's: a decoder would believe it and take the memory.
 fn check_codestream(frame: &[u8], format: &Format) -> Result<(), PictureError> {
-    let Some((width, height, components)) = codestream_size(frame) else { return Ok(()) };
+    let Some((width, height, components)) = codestream_size(frame) else {
+        return Err(PictureError::Mismatch("the compressed image does not say how large it is"));
+    };
     let shape = &format.shape;
     if (width, height) != (shape.columns, shape.rows) || components > 4 {
         return Err(PictureError::Mismatch("the compressed image has another size than the header says"));
     }
     Ok(())
-}
-
-/// Refuses an RLE header (PS3.5 section G.5) whose segments are not there: the decoder takes their places for granted.
-fn check_segments(frame: &[u8], format: &Format) -> Result<(), PictureError> {
-    let entry = |index: usize| {
-        let bytes = frame.get(index * 4..index * 4 + 4)?;
-        Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
-    };
-    let segments = (format.shape.samples * format.shape.bits_allocated / 8) as usize;
-    let offsets: Option<Vec<usize>> = (1..=segments).map(entry).collect();
-    let fits = |offsets: Vec<usize>| {
-        let rises = offsets.windows(2).all(|pair| pair[0] <= pair[1]);
-        rises && offsets.first() >= Some(&64) && offsets.last().is_some_and(|last| *last < frame.len())
-    };
-    if entry(0) == Some(segments) && segments <= 15 && offsets.is_some_and(fits) {
-        return Ok(());
-    }
-    Err(PictureError::Mismatch("the compressed image does not have the segments it should"))
 }
 
 /// Width, height and components that a JPEG, JPEG-LS or JPEG 2000 codestream gives for itself.

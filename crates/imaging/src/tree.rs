@@ -10,7 +10,7 @@ use dicom_dictionary_std::StandardDataDictionary;
 use dicom_object::InMemDicomObject;
 
 use crate::{
-    guard::{DEPTH_MAX, GuardedHeader, Refusal},
+    guard::{DEPTH_MAX, Flaw, GuardedHeader, Refusal},
     syntax::Encoding,
     text::CharacterSets,
     value,
@@ -19,6 +19,11 @@ use crate::{
 
 /// A data set in memory.
 pub type Tree = InMemDicomObject;
+
+/// Most items of a header that is made a tree, 4 KiB each in memory: an enhanced image of 1 300 frames has about as many.
+pub const ITEMS_MAX: usize = 16_000;
+/// Most values of a header that is made a tree, binary ones not counted; such an enhanced image has about 300 000.
+pub const VALUES_MAX: usize = 600_000;
 
 /// Specific Character Set.
 const CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
@@ -29,12 +34,16 @@ const PIXEL_REPRESENTATION: Tag = Tag(0x0028, 0x0103);
 /// known elements that a middleman marked UN get their own value representation back (PS3.5 section 6.2.2).
 ///
 /// # Errors
-/// Never for a header from [`crate::guard`]; the walk over it is the same.
+/// When there are more items or values than a tree should have. Otherwise never for a header from [`crate::guard`]; the walk is the same.
 pub fn read(header: &GuardedHeader) -> Result<Tree, Refusal> {
     let mut builder = Builder::new(header);
     let mut walker = Walker::new(header.encoding, DEPTH_MAX);
     while let Step::Event(event) = walker.next(&header.bytes)? {
         builder.take(event);
+        if builder.items > ITEMS_MAX || builder.values > VALUES_MAX {
+            let offset = walker.position() as u64;
+            return Err(Refusal { flaw: Flaw::TooManyElements, tag: walker.tag(), offset });
+        }
     }
     Ok(builder.finish())
 }
@@ -50,12 +59,14 @@ struct Builder<'a> {
     header: &'a GuardedHeader,
     open: Vec<Open>,
     signed: bool,
+    items: usize,
+    values: usize,
 }
 
 impl<'a> Builder<'a> {
     fn new(header: &'a GuardedHeader) -> Self {
         let root = Open::Item(Tree::new_empty(), CharacterSets::default());
-        Self { header, open: vec![root], signed: false }
+        Self { header, open: vec![root], signed: false, items: 0, values: 0 }
     }
 
     fn take(&mut self, event: Event) {
@@ -64,6 +75,7 @@ impl<'a> Builder<'a> {
             Event::Sequence { tag, .. } => self.open.push(Open::Sequence(tag, Vec::new())),
             Event::Fragments { tag, vr, .. } => self.open.push(Open::Fragments(tag, vr, Vec::new())),
             Event::Item => {
+                self.items += 1;
                 let sets = self.sets().clone();
                 self.open.push(Open::Item(Tree::new_empty(), sets));
             }
@@ -120,6 +132,8 @@ impl<'a> Builder<'a> {
         } else {
             primitive(bytes, vr, encoding, &sets)
         };
+        let is_binary = matches!(vr, VR::OB | VR::OD | VR::OF | VR::OL | VR::OV | VR::OW | VR::UN);
+        self.values += if is_binary { 1 } else { value.multiplicity() as usize };
         let Some(Open::Item(parent, in_force)) = self.open.last_mut() else { return };
         if element.tag == CHARACTER_SET {
             *in_force = sets;
