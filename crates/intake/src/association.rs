@@ -33,6 +33,7 @@ use crate::{
     commitment::{self, OpenAssociations, Told},
     config::Config,
     connection::Connection,
+    pulse::{Pulse, Reason},
     receive::{Announced, Intake, Received, Receiving, Refusal},
     room::Room,
     slots::{Limits, Slot, Slots},
@@ -47,6 +48,8 @@ const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
 const REPORT_TIME_MAX: Duration = Duration::from_secs(600);
 /// Most characters of an Error Comment (0000,0902), VR LO.
 const COMMENT_CHARS_MAX: usize = 64;
+/// Longest association request of a peer that will be refused anyway, in bytes: 128 contexts of a real one have about 60 KiB.
+const REFUSED_REQUEST_BYTES_MAX: u32 = 128 * 1024;
 
 /// The association server.
 #[derive(Clone)]
@@ -58,6 +61,7 @@ pub struct Server {
     slots: Slots,
     open: OpenAssociations,
     room: Room,
+    pulse: Pulse,
 }
 
 /// Why an association ended otherwise than by release.
@@ -85,7 +89,14 @@ impl Server {
             per_ae_title: config.associations_per_ae_title_max,
         });
         let open = OpenAssociations::default();
-        Self { intake, catalog, clock, config: Arc::new(config), slots, open, room: Room::default() }
+        Self { intake, catalog, clock, config: Arc::new(config), slots, open, room: Room::default(), pulse: Pulse::default() }
+    }
+
+    /// Counts into a pulse that others see.
+    #[must_use]
+    pub fn with_pulse(mut self, pulse: Pulse) -> Self {
+        self.pulse = pulse;
+        self
     }
 
     /// Refuses images when there is no room for them.
@@ -161,13 +172,20 @@ impl Server {
     }
 
     async fn associate(&self, stream: Connection, address: SocketAddr, deadline: Instant, slot: Slot) {
+        let protocol = AcceptorConfig::new(&self.config.ae_title);
+        let max_association_pdu = match slot.is_place() {
+            true => protocol.max_association_pdu,
+            false => REFUSED_REQUEST_BYTES_MAX,
+        };
+        let _under_way = slot.is_place().then(|| self.pulse.association());
         let mut association = Association {
             server: self,
             connection: stream.peer(address),
             stream,
             acceptor: Acceptor::new(AcceptorConfig {
                 max_pdu_length: self.config.pdu_bytes_max,
-                ..AcceptorConfig::new(&self.config.ae_title)
+                max_association_pdu,
+                ..protocol
             }),
             deadline,
             patient_until: deadline,
@@ -181,7 +199,9 @@ impl Server {
         };
         metrics::gauge!("telerad_intake_associations").increment(1);
         let ended = association.converse().await;
-        if ended.is_err() {
+        if let Err(error) = &ended {
+            let silent = matches!(error, Broken::Silent(_));
+            self.pulse.refused(if silent { Reason::Silent } else { Reason::Broken });
             association.acceptor.abort();
             // The peer may be gone already, which is what the log line below says.
             let _ = association.send().await;
@@ -292,6 +312,7 @@ impl Association<'_> {
             match event {
                 Event::AssociationRequested(_) if !self.slot.is_place() => {
                     tracing::warn!("association refused: too many at one time");
+                    self.server.pulse.refused(Reason::TooManyAssociations);
                     self.acceptor.reject(RejectReason::LocalLimitExceeded)?;
                 }
                 Event::AssociationRequested(request) => self.decide(&request).await?,
@@ -332,6 +353,7 @@ impl Association<'_> {
         let server = self.server;
         if server.config.require_called_ae_title && !request.is_addressed_to_us {
             tracing::warn!("association refused: it calls another AE title");
+            server.pulse.refused(Reason::WrongCalledTitle);
             return Ok(self.acceptor.reject(RejectReason::CalledAeTitleNotRecognised)?);
         }
         let ae = AeTitle::parse(&request.calling_ae_title);
@@ -341,6 +363,7 @@ impl Association<'_> {
         };
         let Some(KnownPeer { ae, centre, policy }) = peer else {
             tracing::warn!(peer.ae = %request.calling_ae_title.escape_debug(), "association refused: no centre has this calling AE title");
+            server.pulse.refused(Reason::UnknownPeer);
             return Ok(self.acceptor.reject(RejectReason::CallingAeTitleNotRecognised)?);
         };
         if let Err(reason) = policy.admit(&self.connection) {
@@ -353,10 +376,12 @@ impl Association<'_> {
                 %reason,
                 "association refused"
             );
+            server.pulse.refused(Reason::UnknownPeer);
             return Ok(self.acceptor.reject(RejectReason::CallingAeTitleNotRecognised)?);
         }
         if self.slot.belongs_to(&ae).is_err() {
             tracing::warn!(peer.ae = %ae, "association refused: too many of this AE title at one time");
+            server.pulse.refused(Reason::TooManyAssociations);
             return Ok(self.acceptor.reject(RejectReason::LocalLimitExceeded)?);
         }
         if !policy.services.storage {
@@ -478,6 +503,7 @@ impl Association<'_> {
                 metrics::counter!("telerad_intake_objects_total", "way" => "dicom", "outcome" => "refused")
                     .increment(1);
                 tracing::warn!(reason = %refusal, "object refused");
+                self.server.pulse.refused(Reason::from(&refusal));
                 let comment: String =
                     refusal.to_string().chars().filter(char::is_ascii).take(COMMENT_CHARS_MAX).collect();
                 self.acceptor.respond_store(message_id, refusal.status(), Some(&comment))?;

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use imaging::guard::GuardLimits;
 use serde::Deserialize;
 
 use crate::upload::Limits;
@@ -44,6 +45,10 @@ pub struct Config {
     pub upload: Limits,
     /// The folder in which uploads rest; `uploads` in the data folder when not set. A process of its own each.
     pub upload_dir: Option<PathBuf>,
+    /// STOW-RS requests at one time of one centre, so that one never takes the last place.
+    pub requests_per_centre_max: usize,
+    /// What the guard lets in.
+    pub guard: GuardSettings,
 }
 
 /// DICOM over TLS (PS3.15 section B.12, BCP 195). Files are PEM; when they change they are read again.
@@ -74,6 +79,45 @@ pub enum ClientCertificates {
     Optional,
 }
 
+/// What the guard lets in. Only stricter than what the product is built for: whoever reads an object later keeps to that.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuardSettings {
+    /// Sequences inside each other.
+    pub depth: usize,
+    /// Bytes of one value of a header.
+    pub element_bytes: usize,
+    /// Elements and items of a header.
+    pub elements: usize,
+    /// Bytes of a header.
+    pub header_bytes: usize,
+    /// Bytes that one deflated byte may become.
+    pub inflate_ratio: u64,
+}
+
+impl Default for GuardSettings {
+    fn default() -> Self {
+        let GuardLimits { depth, element_bytes, elements, header_bytes, inflate_ratio } =
+            GuardLimits::default();
+        Self { depth, element_bytes, elements, header_bytes, inflate_ratio }
+    }
+}
+
+impl Config {
+    /// The limits of the guard: those of the settings, where they are stricter than those of the product.
+    #[must_use]
+    pub fn guard_limits(&self) -> GuardLimits {
+        let (most, set) = (GuardLimits::default(), &self.guard);
+        GuardLimits {
+            depth: most.depth.min(set.depth),
+            element_bytes: most.element_bytes.min(set.element_bytes),
+            elements: most.elements.min(set.elements),
+            header_bytes: most.header_bytes.min(set.header_bytes),
+            inflate_ratio: most.inflate_ratio.min(set.inflate_ratio),
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -94,6 +138,8 @@ impl Default for Config {
             reserve_bytes: 256 << 20,
             upload: Limits::default(),
             upload_dir: None,
+            requests_per_centre_max: 24,
+            guard: GuardSettings::default(),
         }
     }
 }

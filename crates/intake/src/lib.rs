@@ -10,6 +10,8 @@ pub mod config;
 mod connection;
 mod lanes;
 pub mod ledger;
+pub mod multipart;
+pub mod pulse;
 pub mod receive;
 pub mod room;
 mod slots;

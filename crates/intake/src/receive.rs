@@ -14,7 +14,7 @@ use domain::{
     uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
 };
 use imaging::{
-    guard::{Guard, GuardLimits, GuardedHeader, Progress},
+    guard::{Flaw, Guard, GuardLimits, GuardedHeader, Progress},
     header::Header,
 };
 use sha2::{Digest as _, Sha256};
@@ -32,6 +32,8 @@ pub struct Intake {
     pub clock: Arc<dyn Clock>,
     /// Largest object in bytes.
     pub object_bytes_max: u64,
+    /// What the guard lets in.
+    pub guard: GuardLimits,
 }
 
 /// Which object a sender announces.
@@ -102,6 +104,15 @@ impl Refusal {
     }
 }
 
+impl From<imaging::guard::Refusal> for Refusal {
+    fn from(refusal: imaging::guard::Refusal) -> Self {
+        match refusal.flaw {
+            Flaw::Busy => Self::Unavailable("too many large headers at one time"),
+            _ => Self::NotUnderstood(refusal.to_string()),
+        }
+    }
+}
+
 impl From<StorageError> for Refusal {
     fn from(error: StorageError) -> Self {
         tracing::error!(error = &error as &dyn std::error::Error, "object not stored");
@@ -119,7 +130,8 @@ impl Intake {
     /// Intake with the limits of a configuration.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, ledger: Ledger, clock: Arc<dyn Clock>, config: &Config) -> Self {
-        Self { storage, ledger, clock, object_bytes_max: config.object_bytes_max }
+        let guard = config.guard_limits();
+        Self { storage, ledger, clock, object_bytes_max: config.object_bytes_max, guard }
     }
 
     /// Opens a place for an object. The data set follows by [`Receiving::write`].
@@ -130,7 +142,7 @@ impl Intake {
     pub fn receive(&self, announced: Announced) -> Receiving {
         Receiving {
             intake: self.clone(),
-            guard: Watch::Reading(Box::new(Guard::new(&announced.transfer_syntax, GuardLimits::default()))),
+            guard: Watch::Reading(Box::new(Guard::new(&announced.transfer_syntax, self.guard))),
             announced,
             file: None,
             held: Vec::new(),
@@ -268,7 +280,7 @@ impl Receiving {
     /// Lets the guard look at the bytes, as long as it has not seen the whole header.
     fn watch(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         let Watch::Reading(guard) = &mut self.guard else { return Ok(()) };
-        match guard.push(bytes).map_err(|refusal| Refusal::NotUnderstood(refusal.to_string()))? {
+        match guard.push(bytes)? {
             Progress::Header => Ok(()),
             Progress::HeaderEnded => self.pass(),
         }
@@ -278,8 +290,7 @@ impl Receiving {
     fn pass(&mut self) -> Result<(), Refusal> {
         self.guard = match std::mem::replace(&mut self.guard, Watch::Refused) {
             Watch::Reading(guard) => {
-                let guarded =
-                    guard.finish().map_err(|refusal| Refusal::NotUnderstood(refusal.to_string()))?;
+                let guarded = guard.finish()?;
                 let header =
                     Header::read(&guarded).map_err(|error| Refusal::NotUnderstood(error.to_string()))?;
                 Watch::Passed(Box::new(Passed { guarded, header }))

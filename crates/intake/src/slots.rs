@@ -12,7 +12,7 @@ use domain::text::AeTitle;
 
 /// Connections without a place that may wait at one time to be refused politely: they have to send their request before they
 /// can be told. More than these are closed at once.
-const TURNED_AWAY_MAX: usize = 64;
+pub(crate) const TURNED_AWAY_MAX: usize = 64;
 
 /// How many associations there may be.
 #[derive(Debug, Clone, Copy)]

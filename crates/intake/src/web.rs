@@ -2,7 +2,10 @@
 //!
 //! The body is read as a stream, part by part; each part goes the way of [`crate::receive`]. The answer names every instance.
 
-use std::{collections::BTreeMap, sync::Arc, task::Poll};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use axum::{
     Json, Router,
@@ -24,18 +27,21 @@ use domain::{
 use futures::{Stream, StreamExt as _};
 use gate::{Caller, Problem};
 use imaging::sniff::{self, Sniffed};
-use multer::Multipart;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     config::Config,
+    multipart::{Multipart, MultipartError},
+    pulse::{Pulse, Reason},
     receive::{Announced, Intake, Received, Refusal},
     room::Room,
 };
 
 /// Instances of a study that a sender will send in all, said in a request header so that completeness does not have to wait.
 pub const EXPECTED_HEADER: &str = "telerad-study-instances";
+/// Most characters of a multipart boundary (RFC 2046 section 5.1.1).
+pub const BOUNDARY_CHARS_MAX: usize = 70;
 /// Seconds after which a client that was told to come back may do so.
 const RETRY_AFTER_SECONDS: &str = "2";
 /// One request of this many instances of a study is taken for all of them; clients that send one instance a request say nothing by it.
@@ -50,6 +56,8 @@ pub struct Stow {
     config: Arc<Config>,
     places: Arc<Semaphore>,
     room: Room,
+    centres: Arc<Mutex<HashMap<CentreId, Arc<Semaphore>>>>,
+    pulse: Pulse,
 }
 
 impl Stow {
@@ -57,13 +65,32 @@ impl Stow {
     #[must_use]
     pub fn new(intake: Intake, catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>, config: Config) -> Self {
         let places = Arc::new(Semaphore::new(config.requests_max));
-        Self { intake, catalog, clock, config: Arc::new(config), places, room: Room::default() }
+        let centres = Arc::default();
+        let (room, pulse) = (Room::default(), Pulse::default());
+        Self { intake, catalog, clock, config: Arc::new(config), places, room, centres, pulse }
     }
 
     /// Refuses images when there is no room for them.
     #[must_use]
     pub fn with_room(self, room: Room) -> Self {
         Self { room, ..self }
+    }
+
+    /// Counts into a pulse that others see.
+    #[must_use]
+    pub fn with_pulse(mut self, pulse: Pulse) -> Self {
+        self.pulse = pulse;
+        self
+    }
+
+    /// A place among all requests and among those of a centre. Centres are as many as the catalog has, since callers were let in.
+    fn place(&self, centre: &CentreId) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let mut centres = self.centres.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_centre = centres
+            .entry(centre.clone())
+            .or_insert_with(|| Arc::new(Semaphore::new(self.config.requests_per_centre_max)));
+        let of_centre = Arc::clone(of_centre).try_acquire_owned().ok()?;
+        Some((of_centre, Arc::clone(&self.places).try_acquire_owned().ok()?))
     }
 
     /// The routes, to be merged into those of `/dicomweb`.
@@ -131,17 +158,25 @@ async fn answer(
         Ok(target) => target,
         Err(problem) => return problem.into_response(),
     };
-    let Ok(_place) = stow.places.clone().try_acquire_owned() else {
+    let Some(_place) = stow.place(&target.centre) else {
+        stow.pulse.refused(Reason::TooManyRequests);
         let busy = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Too many uploads are under way.");
         return ([(header::RETRY_AFTER, RETRY_AFTER_SECONDS)], busy.next_step("Send the request again."))
             .into_response();
     };
+    let _under_way = stow.pulse.request();
     match stow.take(&target, headers, body).await {
         Ok(outcomes) => {
+            for refusal in outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err()) {
+                stow.pulse.refused(Reason::from(refusal));
+            }
             stow.tell(headers, &outcomes).await;
             module(&target, &outcomes)
         }
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            stow.pulse.refused(Reason::BrokenRequest);
+            problem.into_response()
+        }
     }
 }
 
@@ -191,9 +226,9 @@ impl Stow {
     async fn take(&self, target: &Target, headers: &HeaderMap, body: Body) -> Result<Vec<Outcome>, Problem> {
         let boundary = boundary(headers)?;
         let limit = self.config.request_bytes_max;
-        let mut parts = Multipart::new(one_at_a_time(body, limit), boundary);
+        let mut parts = Multipart::new(counted(body, limit), &boundary);
         let mut outcomes = Vec::new();
-        while let Some(part) = parts.next_field().await.map_err(|error| broken(&error, limit))? {
+        while parts.next_part().await.map_err(|error| broken(&error, limit))?.is_some() {
             if outcomes.len() == self.config.request_parts_max {
                 return Err(Problem::new(
                     StatusCode::PAYLOAD_TOO_LARGE,
@@ -202,7 +237,7 @@ impl Stow {
                 )
                 .next_step("Send the study in several requests."));
             }
-            outcomes.push(self.take_part(target, part).await.map_err(|error| broken(&error, limit))?);
+            outcomes.push(self.take_part(target, &mut parts).await.map_err(|error| broken(&error, limit))?);
         }
         if outcomes.is_empty() {
             return Err(Problem::new(
@@ -215,11 +250,10 @@ impl Stow {
     }
 
     /// Takes one part. An error is one of the request as a whole; a refused object is an [`Outcome`].
-    async fn take_part(
-        &self,
-        target: &Target,
-        mut part: multer::Field<'_>,
-    ) -> Result<Outcome, multer::Error> {
+    async fn take_part<S>(&self, target: &Target, part: &mut Multipart<S>) -> Result<Outcome, MultipartError>
+    where
+        S: Stream<Item = Result<Bytes, std::io::Error>> + Unpin,
+    {
         if !self.room.is_there() {
             return drain(part, Refusal::Full).await;
         }
@@ -289,7 +323,10 @@ impl Stow {
 }
 
 /// Reads a refused part to its end, so that the next one can be read.
-async fn drain(mut part: multer::Field<'_>, refusal: Refusal) -> Result<Outcome, multer::Error> {
+async fn drain<S>(part: &mut Multipart<S>, refusal: Refusal) -> Result<Outcome, MultipartError>
+where
+    S: Stream<Item = Result<Bytes, std::io::Error>> + Unpin,
+{
     tracing::warn!(reason = %refusal, "object refused");
     while part.chunk().await?.is_some() {}
     Ok(Outcome { sop_class: None, sop_instance: None, result: Err(refusal) })
@@ -322,51 +359,25 @@ fn boundary(headers: &HeaderMap) -> Result<String, Problem> {
         }
     }
     match boundary {
-        Some(boundary) if (1..=70).contains(&boundary.len()) => Ok(boundary),
+        Some(boundary) if (1..=BOUNDARY_CHARS_MAX).contains(&boundary.len()) => Ok(boundary),
         Some(_) | None => Err(unsupported("The boundary is missing or longer than 70 characters.")),
     }
 }
 
-/// The request's bytes, counted, one chunk per poll: the multipart reader takes as long as the stream is ready, and
-/// would hold a fast sender's
-/// whole request in memory.
-fn one_at_a_time(body: Body, bytes_max: u64) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send {
-    let mut chunks = body.into_data_stream();
+/// The request's bytes, counted.
+fn counted(body: Body, bytes_max: u64) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send + Unpin {
     let mut bytes = 0_u64;
-    let mut rest = false;
-    futures::stream::poll_fn(move |context| {
-        if std::mem::take(&mut rest) {
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let polled = chunks.poll_next_unpin(context);
-        rest = polled.is_ready();
-        polled.map(|chunk| {
-            let chunk = chunk?.map_err(std::io::Error::other);
-            bytes += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
-            Some(chunk.and_then(|chunk| {
-                if bytes > bytes_max {
-                    Err(std::io::Error::from(std::io::ErrorKind::FileTooLarge))
-                } else {
-                    Ok(chunk)
-                }
-            }))
-        })
+    body.into_data_stream().map(move |chunk| {
+        let chunk = chunk.map_err(std::io::Error::other)?;
+        bytes += chunk.len() as u64;
+        if bytes > bytes_max { Err(std::io::ErrorKind::FileTooLarge.into()) } else { Ok(chunk) }
     })
 }
 
-fn broken(error: &multer::Error, bytes_max: u64) -> Problem {
-    let too_large = |error: &multer::Error| {
-        let mut cause: Option<&dyn std::error::Error> = Some(error);
-        while let Some(error) = cause {
-            if let Some(error) = error.downcast_ref::<std::io::Error>() {
-                return error.kind() == std::io::ErrorKind::FileTooLarge;
-            }
-            cause = error.source();
-        }
-        false
-    };
-    if too_large(error) {
+fn broken(error: &MultipartError, bytes_max: u64) -> Problem {
+    let is_too_large =
+        matches!(error, MultipartError::Body(error) if error.kind() == std::io::ErrorKind::FileTooLarge);
+    if is_too_large {
         let message = format!("The request is larger than {bytes_max} bytes.");
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
             .next_step("Send the study in several requests.");
