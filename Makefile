@@ -1,7 +1,7 @@
 # telerad. `make` alone prints this menu. CARGO_TARGET_DIR is honoured.
 
 .DEFAULT_GOAL := menu
-.PHONY: menu run test soak bench web viewer lint doctor clean-data need-cargo need-native need-node
+.PHONY: menu run test soak bench fuzz web viewer lint doctor clean-data need-cargo need-native need-node
 .DELETE_ON_ERROR:
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -28,6 +28,10 @@ soak: need-cargo web ## cut the power 100 times, then an hour of faults under lo
 
 bench: need-cargo web ## measure telerad beside whatever peer is installed: images/s, CPU s/GB, peak memory
 	python3 crates/testkit/bench/run.py $(ARGS)
+
+fuzz: need-cargo ## run a fuzz target with libFuzzer: make fuzz ARGS="guard -- -max_total_time=300"
+	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
+	RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir crates/fuzz $(or $(ARGS),guard -- -max_total_time=60)
 
 web: $(if $(wildcard $(WEB)/package.json),$(WEB_BUILT)) ## build the pages, if their sources are newer
 

@@ -7,6 +7,8 @@ mod clients;
 mod commands;
 mod commitment;
 mod faults;
+mod fuzz;
+mod hostile;
 mod journey;
 mod kill;
 mod separate;

@@ -37,8 +37,14 @@ impl Process {
         Self { child }
     }
 
+    /// Its number.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// kill -9.

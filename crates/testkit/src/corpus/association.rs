@@ -99,7 +99,7 @@ fn lengths(cases: &mut Cases) {
             request(&[application(), context(1, CT, &[IMPLICIT]), item(0x50, &item(0x51, &[1]))]),
         ),
     ] {
-        add_bytes(cases, LengthLie, name, bytes, &[Abort, Reject]);
+        add_bytes(cases, LengthLie, name, bytes, &[Abort, Reject, Associated]);
     }
     let waits = vec![Step::Send(claiming(1, good.len() as u32 + 10, body)), Step::HalfClose];
     cases.add(
@@ -323,7 +323,7 @@ fn slow(cases: &mut Cases) {
         ),
         ("gone in the request", vec![Step::Send(good[..40].to_vec()), Step::Leave], &[Closed]),
         ("gone behind the request", vec![Step::Send(good.clone()), Step::Leave], &[Closed]),
-        ("an open association without a word", vec![Step::Send(good), Step::Pause(every)], &[Abort]),
+        ("an open association without a word", vec![Step::Send(good), Step::Pause(every)], &[Associated]),
     ] {
         cases.add(Slow, format!("association: {name}"), Sent::Dicom(steps), answers);
     }

@@ -58,6 +58,7 @@ impl Objects<'_> {
 pub(super) fn add(cases: &mut Cases) {
     let mut objects = Objects { cases, next: 1 };
     lengths(&mut objects);
+    inner_lengths(&mut objects);
     undefined(&mut objects);
     nesting(&mut objects);
     counts(&mut objects);
@@ -126,6 +127,14 @@ fn lengths(objects: &mut Objects<'_>) {
             },
             yes,
         );
+    }
+}
+
+fn inner_lengths(objects: &mut Objects<'_>) {
+    let (no, yes) = (&[NOT_UNDERSTOOD][..], &[STORED][..]);
+    for form in [Form::Implicit, Form::Explicit, Form::Big] {
+        let name = |what: &str| format!("{what}, {form:?}");
+        let e = form;
         objects.add(
             LengthLie,
             &name("an item beyond its sequence"),
@@ -537,14 +546,14 @@ fn order(objects: &mut Objects<'_>) {
         "a command element in the data set",
         e,
         |set| set.raw((0, 0x0100), e.element((0, 0x0100), "US", &[1, 0])),
-        &[STORED],
+        &[NOT_UNDERSTOOD],
     );
     objects.add(
         State,
         "file meta in the data set",
         e,
         |set| set.raw((2, 0x0010), e.element((2, 0x0010), "UI", b"1.2.840.10008.1.2.2")),
-        &[STORED],
+        &[NOT_UNDERSTOOD],
     );
     objects.add(
         State,
@@ -606,19 +615,20 @@ fn identity(objects: &mut Objects<'_>) {
     ] {
         objects.add(Field, &format!("no {name}"), e, |set| set.without(tag), &[NOT_UNDERSTOOD]);
         objects.add(Field, &format!("an empty {name}"), e, |set| set.with(tag, "UI", b""), &[NOT_UNDERSTOOD]);
-        for (what, uid) in [
-            ("a path", &b"../../../../../../tmp/telerad-was-here"[..]),
-            ("zero bytes inside", b"1.2\0\0.3"),
-            ("line ends", b"1.2\r\n3"),
-            ("65 digits", b"1.23456789012345678901234567890123456789012345678901234567890123456"),
-            ("two values", b"1.2.3\\1.2.4"),
+        let (no, first) = (&[NOT_UNDERSTOOD][..], &[NOT_UNDERSTOOD, MISMATCH, STORED][..]);
+        for (what, uid, answers) in [
+            ("a path", &b"../../../../../../tmp/telerad-was-here"[..], no),
+            ("zero bytes inside", b"1.2\0\0.3", no),
+            ("line ends", b"1.2\r\n3", no),
+            ("65 digits", b"1.23456789012345678901234567890123456789012345678901234567890123456", no),
+            ("two values", b"1.2.3\\1.2.4", first),
         ] {
             objects.add(
                 Injection,
                 &format!("{name} with {what}"),
                 e,
                 |set| set.with(tag, "UI", uid),
-                &[NOT_UNDERSTOOD],
+                answers,
             );
         }
     }

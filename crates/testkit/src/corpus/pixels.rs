@@ -17,13 +17,13 @@ const JPEG_2000: &str = "1.2.840.10008.1.2.4.90";
 pub(super) fn add(cases: &mut Cases) {
     let mut objects = Objects { cases, next: 2_000 };
     shapes(&mut objects);
+    values(&mut objects);
     fragments(&mut objects);
     codecs(&mut objects);
 }
 
 fn shapes(objects: &mut Objects<'_>) {
     let e = Form::Explicit;
-    let number = |text: &'static [u8]| text;
     for (name, rows, columns, allocated) in [
         ("65 535 by 65 535", 65_535, 65_535, 16),
         ("no rows", 0, 8, 16),
@@ -62,6 +62,10 @@ fn shapes(objects: &mut Objects<'_>) {
             &[STORED],
         );
     }
+}
+
+fn values(objects: &mut Objects<'_>) {
+    let e = Form::Explicit;
     objects.add(
         Decoder,
         "pixels: a palette that points beyond itself",
@@ -79,7 +83,7 @@ fn shapes(objects: &mut Objects<'_>) {
         "pixels: 2 147 483 647 frames of 65 535 by 65 535",
         e,
         |set| {
-            set.with((0x0028, 0x0008), "IS", number(b"2147483647"))
+            set.with((0x0028, 0x0008), "IS", b"2147483647")
                 .short((0x0028, 0x0010), 65_535)
                 .short((0x0028, 0x0011), 65_535)
         },

@@ -1,0 +1,3 @@
+//! What libFuzzer calls. The targets need nothing of it.
+
+pub mod targets;

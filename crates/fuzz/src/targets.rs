@@ -1,0 +1,206 @@
+//! Fuzz targets: ordinary functions from bytes to a judgement. Each panics when a promise is broken; whatever else it does with the bytes
+//! is right. Called by libFuzzer, and by telerad's tests with mutated corpus cases. A new reader of foreign bytes (ZIP is to come) adds a
+//! function here and its name to [`ALL`].
+
+use bytes::Bytes;
+use dimse::{Acceptor, AcceptorConfig, Event, RejectReason, Status};
+use domain::uid::TransferSyntaxUid;
+use imaging::{
+    guard::{Guard, GuardLimits, GuardedHeader, Refusal},
+    header::Header,
+    json,
+};
+use intake::multipart::{MultipartError, Piece, Splitter};
+
+/// Every target with its name.
+pub const ALL: [(&str, fn(&[u8])); 6] = [
+    ("association", association),
+    ("command", command),
+    ("guard", guard),
+    ("header", header),
+    ("json", json),
+    ("multipart", multipart),
+];
+
+/// Transfer syntaxes that a target chooses from by its first byte.
+const SYNTAXES: [&str; 5] =
+    ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99", "1.2.3.4"];
+
+/// Cuts bytes into pieces of sizes that follow from a seed.
+fn pieces(bytes: &[u8], seed: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut rest, mut state) = (bytes, u32::from(seed) | 1);
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let size = match state >> 30 {
+            0 => 1,
+            1 => 2 + (state >> 16) as usize % 30,
+            _ => 32 + (state >> 16) as usize % 8_000,
+        };
+        let (piece, more) = rest.split_at(size.min(rest.len()));
+        rest = more;
+        Some(piece)
+    })
+}
+
+/// PDUs to a server that accepts everybody: it keeps its memory bounded and says nothing after its end.
+pub fn association(bytes: &[u8]) {
+    let Some((&seed, bytes)) = bytes.split_first() else { return };
+    let config = AcceptorConfig::new("TELERAD");
+    let held_max =
+        config.max_association_pdu as usize + config.max_command_set + config.max_notice + (1 << 20);
+    let mut acceptor = Acceptor::new(config);
+    for piece in pieces(bytes, seed) {
+        acceptor.receive(piece);
+        if !serve(&mut acceptor, seed) {
+            break;
+        }
+        assert!(acceptor.held_bytes() <= held_max, "{} bytes held", acceptor.held_bytes());
+        acceptor.take_outgoing();
+    }
+    if acceptor.is_finished() {
+        acceptor.take_outgoing();
+        acceptor.receive(bytes);
+        assert!(matches!(acceptor.next_event(), Ok(None)), "an event after the end");
+        assert!(acceptor.take_outgoing().is_none(), "an answer after the end");
+    }
+    let _ = acceptor.connection_closed();
+}
+
+/// Answers every event; whether the association goes on.
+fn serve(acceptor: &mut Acceptor, seed: u8) -> bool {
+    loop {
+        let event = match acceptor.next_event() {
+            Ok(Some(event)) => event,
+            Ok(None) => return !acceptor.is_finished(),
+            Err(_) => {
+                assert!(acceptor.is_finished(), "broken and not over");
+                return false;
+            }
+        };
+        let answered = match event {
+            Event::AssociationRequested(_) if seed == 0xFF => {
+                acceptor.reject(RejectReason::LocalLimitExceeded)
+            }
+            Event::AssociationRequested(_) => acceptor.accept(),
+            Event::Echo { message_id, .. } => acceptor.respond_echo(message_id),
+            Event::StoreEnd { message_id } => acceptor.respond_store(message_id, Status::SUCCESS, None),
+            Event::AvailabilityNotified(notified) => {
+                acceptor.respond_create(notified.message_id, Status::SUCCESS, Some("1.2.3"))
+            }
+            Event::ReleaseRequested => acceptor.confirm_release(),
+            Event::StoreBegin(_)
+            | Event::StoreData(_)
+            | Event::Refused { .. }
+            | Event::UnsupportedOperation { .. }
+            | Event::Aborted { .. } => Ok(()),
+        };
+        assert!(answered.is_ok(), "an event that cannot be answered: {answered:?}");
+    }
+}
+
+/// A command set, and a data set behind it, on an open association.
+pub fn command(bytes: &[u8]) {
+    let Some((&seed, bytes)) = bytes.split_first() else { return };
+    let item = |kind: u8, body: &[u8]| [&[kind, 0][..], &(body.len() as u16).to_be_bytes(), body].concat();
+    let pdu = |kind: u8, body: &[u8]| [&[kind, 0][..], &(body.len() as u32).to_be_bytes(), body].concat();
+    let context = |id: u8, class: &[u8]| {
+        item(0x20, &[&[id, 0, 0, 0][..], &item(0x30, class), &item(0x40, b"1.2.840.10008.1.2")].concat())
+    };
+    let mut stream = vec![seed & 0x7F];
+    let fixed = [&[0, 1, 0, 0][..], b"TELERAD         FUZZ            ", &[0; 32]].concat();
+    let items = [
+        item(0x10, b"1.2.840.10008.3.1.1.1"),
+        context(1, b"1.2.840.10008.5.1.4.1.1.2"),
+        context(3, b"1.2.840.10008.1.1"),
+        context(5, b"1.2.840.10008.5.1.4.33"),
+        item(0x50, &item(0x51, &[0, 0, 0x40, 0])),
+    ];
+    stream.extend(pdu(1, &[fixed, items.concat()].concat()));
+    let cut = bytes.len().min(usize::from(seed) * 8);
+    for (control, part) in [(3, &bytes[..cut]), (2, &bytes[cut..])] {
+        for chunk in part.chunks(100_000) {
+            let value = [&(chunk.len() as u32 + 2).to_be_bytes()[..], &[1 + 2 * (seed % 3), control], chunk];
+            stream.extend(pdu(4, &value.concat()));
+        }
+    }
+    association(&stream);
+}
+
+fn syntax(seed: u8) -> TransferSyntaxUid {
+    TransferSyntaxUid::parse(SYNTAXES[usize::from(seed) % SYNTAXES.len()]).expect("constant UIDs")
+}
+
+/// A data set past the guard: however it is cut, the judgement is the same, and memory stays within the limit.
+pub fn guard(bytes: &[u8]) {
+    let Some((&seed, bytes)) = bytes.split_first() else { return };
+    let whole = GuardedHeader::of(bytes, &syntax(seed));
+    let cut = guard_in_pieces(bytes, seed);
+    match (&whole, &cut) {
+        (Ok(whole), Ok(cut)) => assert_eq!((whole.ends_at, whole.end), (cut.ends_at, cut.end)),
+        (Err(whole), Err(cut)) => assert_eq!(whole.flaw, cut.flaw, "{whole} and {cut}"),
+        (whole, cut) => panic!("{whole:?} as a whole, {cut:?} in pieces"),
+    }
+    if let Ok(header) = whole {
+        assert!(header.bytes.len() <= GuardLimits::default().header_bytes + (2 << 20));
+        let again = GuardedHeader::of_beginning(&header.bytes, &syntax(seed));
+        assert!(header.deflated || again.is_ok(), "what was let in is not let in again: {again:?}");
+    }
+}
+
+fn guard_in_pieces(bytes: &[u8], seed: u8) -> Result<GuardedHeader, Refusal> {
+    let mut guard = Guard::new(&syntax(seed), GuardLimits::default());
+    for piece in pieces(bytes, seed) {
+        guard.push(piece)?;
+    }
+    guard.finish()
+}
+
+/// What a header says, in whatever character set.
+pub fn header(bytes: &[u8]) {
+    let Some((&seed, bytes)) = bytes.split_first() else { return };
+    let Ok(guarded) = GuardedHeader::of(bytes, &syntax(seed)) else { return };
+    let _ = Header::read(&guarded);
+}
+
+/// DICOM JSON of a header: it can be written and read back.
+pub fn json(bytes: &[u8]) {
+    let Some((&seed, bytes)) = bytes.split_first() else { return };
+    let Ok(guarded) = GuardedHeader::of(bytes, &syntax(seed)) else { return };
+    let Ok(object) = json::metadata(&guarded, "/bulk") else { return };
+    let text = serde_json::Value::Object(object).to_string();
+    assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "no JSON: {text}");
+    let _ = json::bulk(&guarded, "00291010/1/00080018");
+}
+
+/// A multipart body: however it is cut, the parts are the same.
+pub fn multipart(bytes: &[u8]) {
+    let Some((&seed, bytes)) = bytes.split_first() else { return };
+    let whole = split(std::iter::once(bytes));
+    let cut = split(pieces(bytes, seed));
+    match (&whole, &cut) {
+        (Ok(whole), Ok(cut)) => assert!(whole == cut, "cut otherwise, split otherwise"),
+        (Err(_), Err(_)) => {}
+        (whole, cut) => panic!("{:?} as a whole, {:?} in pieces", whole.is_ok(), cut.is_ok()),
+    }
+}
+
+/// Heads and bodies of the parts.
+fn split<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Vec<(Bytes, Vec<u8>)>, MultipartError> {
+    let mut splitter = Splitter::new("b0");
+    let mut parts: Vec<(Bytes, Vec<u8>)> = Vec::new();
+    for piece in pieces {
+        splitter.push(Bytes::copy_from_slice(piece));
+        while let Some(found) = splitter.next()? {
+            match (found, parts.last_mut()) {
+                (Piece::Part(head), _) => parts.push((head, Vec::new())),
+                (Piece::Data(bytes), Some(part)) => part.1.extend_from_slice(&bytes),
+                (Piece::Data(_), None) => panic!("bytes before the first part"),
+                (Piece::PartEnd, _) => {}
+            }
+        }
+    }
+    splitter.finish().map(|()| parts)
+}
