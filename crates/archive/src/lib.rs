@@ -18,6 +18,7 @@ mod config;
 mod conversion;
 mod fetch;
 mod frames;
+pub mod limits;
 mod metadata;
 mod multipart;
 mod query;

@@ -17,7 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     deliveries, mailbox, memory::RecentlySeen, pages, pdf, pictures, report, room::ReadingRoom, room::Room,
-    study, tasks, trail, worklist,
+    status, study, tasks, trail, worklist,
 };
 
 /// Everything below `/api/v1` but orders, the pages of the UI, and the viewer. Its fallback answers every address that nothing else
@@ -30,6 +30,7 @@ pub fn router(room: ReadingRoom) -> Router {
         clock: room.clock,
         gate: room.gate.clone(),
         mail_configured: room.mail_configured,
+        overview: room.overview,
         seen: Arc::new(RecentlySeen::default()),
         openapi: described.to_json().unwrap_or_default().into(),
     };
@@ -59,6 +60,7 @@ fn routes() -> OpenApiRouter<Room> {
         .routes(routes!(tasks::close))
         .routes(routes!(mailbox::mailbox))
         .routes(routes!(mailbox::mail))
+        .routes(routes!(status::status))
         .routes(routes!(description))
 }
 

@@ -16,6 +16,7 @@ mod people;
 mod pictures;
 mod report;
 mod room;
+mod status;
 mod study;
 mod tasks;
 mod trail;
@@ -24,5 +25,5 @@ mod views;
 mod worklist;
 
 pub use api::{openapi, router};
-pub use room::ReadingRoom;
+pub use room::{Overview, ReadingRoom};
 pub use viewer::{VIEWER_FILES_MAX, Viewer, ViewerError};

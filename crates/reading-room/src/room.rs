@@ -6,7 +6,8 @@ use axum::extract::FromRef;
 use domain::{
     audit::Action,
     id::CentreId,
-    port::{Catalog, Clock, Storage},
+    limit::TellsLimits,
+    port::{Broker, Catalog, Clock, Storage},
     study::{Study, StudyKey},
     uid::StudyInstanceUid,
 };
@@ -29,8 +30,19 @@ pub struct ReadingRoom {
     pub mail_configured: bool,
     /// The image viewer.
     pub viewer: Viewer,
+    /// What the status page shows.
+    pub overview: Overview,
     /// Descriptions of other roles' routes under `/api/v1`, for the one document at `/api/v1/openapi.json`.
     pub also_described: Vec<utoipa::openapi::OpenApi>,
+}
+
+/// What the status page shows beside the catalog.
+#[derive(Clone, Default)]
+pub struct Overview {
+    /// The parts of this process that have limits.
+    pub parts: Vec<Arc<dyn TellsLimits>>,
+    /// Where work waits.
+    pub broker: Option<Arc<dyn Broker>>,
 }
 
 /// The state of the routes.
@@ -41,6 +53,7 @@ pub(crate) struct Room {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) gate: Gate,
     pub(crate) mail_configured: bool,
+    pub(crate) overview: Overview,
     pub(crate) seen: Arc<RecentlySeen>,
     pub(crate) openapi: Arc<str>,
 }

@@ -14,6 +14,10 @@ use command::{directory, order::OrderCommand, serve::Role};
 use settings::{Flags, Log, LogFormat, Settings};
 use tracing_subscriber::EnvFilter;
 
+/// glibc keeps an arena for every few threads and gives little of them back: a hostile peer could grow the process to twice what is in use.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Teleradiology: images in, a draft, a reading, a signed report, and a physician who says that they have read it.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]

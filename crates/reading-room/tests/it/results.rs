@@ -90,3 +90,21 @@ async fn the_description_names_every_route() {
     }
     assert!(description["components"]["schemas"]["StudyView"]["properties"]["entry"].is_object());
 }
+
+#[tokio::test]
+async fn administrators_see_limits_and_their_use() {
+    let world = world().await;
+    for (login, expected) in [("ada", 403), ("dee", 403), ("eve", 200)] {
+        let cookie = world.sign_in(login).await;
+        assert_eq!(world.get(&cookie, "/api/v1/status").await.status.as_u16(), expected, "{login}");
+    }
+    assert_eq!(world.get("", "/api/v1/status").await.status.as_u16(), 401);
+    let cookie = world.sign_in("eve").await;
+    let status = world.get(&cookie, "/api/v1/status").await.json();
+    let door = &status["sections"][0];
+    assert_eq!(door["title"], "Door");
+    let limit = &door["limits"][0];
+    assert_eq!((&limit["value"], &limit["in_use"], &limit["unit"]), (&json!(3), &json!(2), &json!("count")));
+    assert_eq!(limit["setting"], "door.guests_max");
+    assert_eq!(door["refused"][0]["count"], 7);
+}

@@ -38,6 +38,20 @@ use crate::memory::Memory;
 pub const PASSWORD: &str = "correct horse battery";
 pub const STUDY: &str = "1.2.3";
 
+/// A part with one limit.
+struct Narrow;
+
+impl domain::limit::TellsLimits for Narrow {
+    fn section(&self) -> domain::limit::Section {
+        use domain::limit::{Limit, Section, Tally, Unit};
+        Section {
+            title: "Door",
+            limits: vec![Limit::new("Guests", 3, Unit::Count).set_by("door.guests_max").in_use(2)],
+            refused: vec![Tally { name: "No invitation", count: 7 }],
+        }
+    }
+}
+
 pub struct World {
     pub catalog: Arc<SqlCatalog>,
     pub storage: Arc<dyn Storage>,
@@ -108,6 +122,7 @@ pub async fn world_with(viewer: Viewer, mail_configured: bool) -> World {
         ("ada", "Dr Ada Moreau", Role::Reader, Scope::AllCentres),
         ("bo", "Dr Bo Lind", Role::Reader, Scope::Centres(vec![centre("north")])),
         ("cy", "Dr Cy South", Role::Reader, Scope::Centres(vec![centre("south")])),
+        ("eve", "Eve Operator", Role::Admin, Scope::AllCentres),
         ("dee", "Dee North", Role::Centre, Scope::Centres(vec![centre("north")])),
     ] {
         let person = Person {
@@ -129,6 +144,7 @@ pub async fn world_with(viewer: Viewer, mail_configured: bool) -> World {
         gate,
         mail_configured,
         viewer,
+        overview: reading_room::Overview { parts: vec![Arc::new(Narrow)], broker: None },
         also_described: Vec::new(),
     };
     let router = manners(reading_room::router(room), Arc::new(clock.clone()));

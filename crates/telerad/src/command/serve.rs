@@ -5,6 +5,7 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 use axum::{Json, Router, http::StatusCode, response::IntoResponse, routing::get};
 use broker::relay::{Relay, RelayConfig};
 use clap::ValueEnum;
+use domain::limit::TellsLimits;
 use gate::{Gate, GateConfig, HttpServer};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reporter::worker::{Worker, WorkerConfig};
@@ -94,8 +95,18 @@ pub async fn start(settings: &Settings, roles: &[Role], lifecycle: Lifecycle) ->
     let parts = wiring::open(settings).await?;
     let gate = Gate::new(Arc::clone(&parts.catalog), Arc::clone(&parts.clock), gate_config(settings));
     let server = HttpServer::new(settings.http.limits.clone(), &settings.http.trusted_proxies);
-    let tasks = TaskTracker::new();
-    let mut starting = Starting { settings, parts, gate, tasks, lifecycle, dicom: None, dicom_tls: None };
+    let mut starting = Starting {
+        settings,
+        parts,
+        gate,
+        tasks: TaskTracker::new(),
+        lifecycle,
+        dicom: None,
+        dicom_tls: None,
+        pulse: intake::pulse::Pulse::default(),
+        server: server.clone(),
+        roles,
+    };
     let mut app = Router::new();
     for role in Role::ALL.into_iter().filter(|role| roles.contains(role)) {
         app = app.merge(starting.start(role).await?);
@@ -121,6 +132,9 @@ struct Starting<'a> {
     lifecycle: Lifecycle,
     dicom: Option<SocketAddr>,
     dicom_tls: Option<SocketAddr>,
+    pulse: intake::pulse::Pulse,
+    server: HttpServer,
+    roles: &'a [Role],
 }
 
 impl Starting<'_> {
@@ -152,7 +166,8 @@ impl Starting<'_> {
             Arc::clone(clock),
             config.clone(),
         )
-        .with_room(room.clone());
+        .with_room(room.clone())
+        .with_pulse(self.pulse.clone());
         let (drain, drop_now) = (self.lifecycle.drain.clone(), self.lifecycle.drop_now.clone());
         let tls = config.tls.as_ref().map(intake::Tls::open).transpose().map_err(StartError::Tls)?;
         if let Some(tls) = &tls {
@@ -182,7 +197,8 @@ impl Starting<'_> {
             clock: Arc::clone(&clock),
         };
         let uploads = self.uploads(intake.clone()).await?;
-        let stow = intake::web::Stow::new(intake, catalog, clock, config.clone()).with_room(room);
+        let stow = intake::web::Stow::new(intake, catalog, clock, config.clone());
+        let stow = stow.with_room(room).with_pulse(self.pulse.clone());
         Ok(stow.router().merge(commitments.router()).merge(uploads))
     }
 
@@ -245,8 +261,22 @@ impl Starting<'_> {
             gate: self.gate.clone(),
             mail_configured: self.settings.mail.smtp.is_some(),
             viewer,
+            overview: self.overview(),
             also_described: vec![orders::openapi()],
         }))
+    }
+
+    /// What the parts of this process tell on the status page.
+    fn overview(&self) -> reading_room::Overview {
+        let mut parts: Vec<Arc<dyn TellsLimits>> = vec![Arc::new(self.server.clone())];
+        if self.roles.contains(&Role::Intake) {
+            let config = self.settings.intake.clone();
+            parts.insert(0, Arc::new(intake::pulse::Told { config, pulse: self.pulse.clone() }));
+        }
+        if self.roles.contains(&Role::Archive) {
+            parts.push(Arc::new(archive::limits::Told { config: self.settings.archive.clone() }));
+        }
+        reading_room::Overview { parts, broker: Some(Arc::clone(&self.parts.broker)) }
     }
 
     fn notifier(&self) -> Result<Router, StartError> {

@@ -255,3 +255,25 @@ export interface Mailbox {
   sending: boolean;
   mails: MailHead[];
 }
+
+export interface Limit {
+  name: string;
+  value: number;
+  unit: "count" | "bytes" | "seconds" | "bytes_per_second" | "times";
+  /** The key that changes it; null for what is fixed. */
+  setting: string | null;
+  in_use: number | null;
+}
+
+export interface StatusSection {
+  title: string;
+  limits: Limit[];
+  refused: { reason: string; count: number }[];
+}
+
+/** For administrators. */
+export interface Status {
+  at: string;
+  sections: StatusSection[];
+  queues: { name: string; waiting: number | null; in_hand: number | null }[];
+}

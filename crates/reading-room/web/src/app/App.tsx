@@ -3,6 +3,7 @@ import { DeliveriesPage } from "../deliveries/DeliveriesPage";
 import { MailboxPage } from "../mailbox/MailboxPage";
 import { ReadingPage } from "../reading/ReadingPage";
 import { hasUnsaved } from "../report/editors";
+import { StatusPage } from "../status/StatusPage";
 import { TasksPage } from "../tasks/TasksPage";
 import { WorklistPage } from "../worklist/WorklistPage";
 import { Header } from "./Header";
@@ -77,6 +78,8 @@ function Page({ route }: { route: Route }) {
       return <DeliveriesPage />;
     case "tasks":
       return <TasksPage />;
+    case "status":
+      return <StatusPage />;
     case "mailbox":
       return <MailboxPage selected={route.mail} />;
     case "upload":

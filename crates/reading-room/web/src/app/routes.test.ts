@@ -9,6 +9,7 @@ it.each([
   ["/deliveries", { page: "deliveries" }],
   ["/tasks/", { page: "tasks" }],
   ["/upload", { page: "upload" }],
+  ["/status", { page: "status" }],
   ["/mailbox", { page: "mailbox", mail: null }],
   ["/mailbox/m%201", { page: "mailbox", mail: "m 1" }],
   ["/%E0%A4%A", { page: "unknown" }],

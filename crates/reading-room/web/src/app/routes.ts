@@ -6,6 +6,7 @@ export type Route =
   | { page: "deliveries" }
   | { page: "tasks" }
   | { page: "upload" }
+  | { page: "status" }
   | { page: "mailbox"; mail: string | null }
   | { page: "unknown" };
 
@@ -16,7 +17,7 @@ export function parseRoute(path: string): Route {
   if (first === "read" && second && third) return { page: "read", centre: second, study: third };
   if (first === "mailbox" && !third) return { page: "mailbox", mail: second ?? null };
   if (second !== undefined) return { page: "unknown" };
-  if (first === "deliveries" || first === "tasks" || first === "upload") return { page: first };
+  if (first === "deliveries" || first === "tasks" || first === "upload" || first === "status") return { page: first };
   return { page: "unknown" };
 }
 

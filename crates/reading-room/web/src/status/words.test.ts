@@ -1,0 +1,23 @@
+import { expect, it } from "vitest";
+import { amount, count, isNearlyFull } from "./words";
+
+it.each([
+  [64, "count", "64"],
+  [200_000, "count", "200 000"],
+  [70, "bytes", "70 bytes"],
+  [16_384, "bytes", "16 KiB"],
+  [4_294_967_296, "bytes", "4 GiB"],
+  [1_572_864, "bytes", "1.5 MiB"],
+  [1024, "bytes_per_second", "1 KiB/s"],
+  [30, "seconds", "30 s"],
+  [100, "times", "100 times"],
+] as const)("%d %s", (value, unit, text) => expect(amount(value, unit)).toBe(text));
+
+it("keeps digits together in groups of three", () => expect(count(1_234_567)).toBe("1 234 567"));
+
+it("warns before a limit is reached", () => {
+  const limit = { name: "Guests", value: 10, unit: "count", setting: null } as const;
+  expect(isNearlyFull({ ...limit, in_use: 7 })).toBe(false);
+  expect(isNearlyFull({ ...limit, in_use: 8 })).toBe(true);
+  expect(isNearlyFull({ ...limit, in_use: null })).toBe(false);
+});
