@@ -171,7 +171,10 @@ pub fn json(bytes: &[u8]) {
     let Ok(guarded) = GuardedHeader::of(bytes, &syntax(seed)) else { return };
     let Ok(object) = json::metadata(&guarded, "/bulk") else { return };
     let text = serde_json::Value::Object(object).to_string();
-    assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "no JSON: {text}");
+    if let Err(error) = serde_json::from_str::<serde_json::Value>(&text) {
+        // This reader stops at 128 levels, of which a sequence takes three.
+        assert!(error.to_string().contains("recursion limit"), "no JSON: {error}");
+    }
     let _ = json::bulk(&guarded, "00291010/1/00080018");
 }
 

@@ -3,6 +3,7 @@
 mod clock;
 mod command;
 mod lifecycle;
+mod memory;
 mod send;
 mod settings;
 mod wiring;
@@ -13,10 +14,6 @@ use clap::{Parser, Subcommand};
 use command::{directory, order::OrderCommand, serve::Role};
 use settings::{Flags, Log, LogFormat, Settings};
 use tracing_subscriber::EnvFilter;
-
-/// glibc keeps an arena for every few threads and gives little of them back: a hostile peer could grow the process to twice what is in use.
-#[global_allocator]
-static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Teleradiology: images in, a draft, a reading, a signed report, and a physician who says that they have read it.
 #[derive(Debug, Parser)]
@@ -71,6 +68,9 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
+    if matches!(cli.command, Command::Serve { .. } | Command::Demo { .. }) {
+        memory::keep_little();
+    }
     // Both TLS users below (mail, AMQP, S3) take the process's provider; one that is set already is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     if let Command::Doctor = cli.command {
