@@ -285,14 +285,14 @@ impl<R: Read> EntryReader<R> {
     }
 }
 
-/// Reads an archive that is in memory to its end: each entry's name, and its size or what is wrong with it. For tests and fuzzing.
+/// Each entry's name, and its size or what is wrong with it.
+pub type Contents = Vec<(String, Result<u64, EntryFlaw>)>;
+
+/// Reads an archive that is in memory to its end, for tests and fuzzing.
 ///
 /// # Errors
 /// See [`ArchiveFlaw`].
-pub fn contents(
-    bytes: &[u8],
-    limits: ArchiveLimits,
-) -> Result<Vec<(String, Result<u64, EntryFlaw>)>, ArchiveFlaw> {
+pub fn contents(bytes: &[u8], limits: ArchiveLimits) -> Result<Contents, ArchiveFlaw> {
     let archive = Archive::open(&mut std::io::Cursor::new(bytes), limits)?;
     let mut buffer = vec![0; READ_BYTES];
     let mut found = Vec::new();
@@ -610,7 +610,7 @@ mod tests {
         [bytes, directory, end].concat()
     }
 
-    fn read(bytes: &[u8]) -> Result<Vec<(String, Result<u64, EntryFlaw>)>, ArchiveFlaw> {
+    fn read(bytes: &[u8]) -> Result<Contents, ArchiveFlaw> {
         contents(bytes, ArchiveLimits::default())
     }
 
