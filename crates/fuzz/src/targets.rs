@@ -6,7 +6,7 @@ use bytes::Bytes;
 use dimse::{Acceptor, AcceptorConfig, Event, RejectReason, Status};
 use domain::uid::TransferSyntaxUid;
 use imaging::{
-    guard::{Guard, GuardLimits, GuardedHeader, Refusal},
+    guard::{Flaw, Guard, GuardLimits, GuardedHeader, Refusal},
     header::Header,
     json,
 };
@@ -141,6 +141,8 @@ pub fn guard(bytes: &[u8]) {
     match (&whole, &cut) {
         (Ok(whole), Ok(cut)) => assert_eq!((whole.ends_at, whole.end), (cut.ends_at, cut.end)),
         (Err(whole), Err(cut)) => assert_eq!(whole.flaw, cut.flaw, "{whole} and {cut}"),
+        // A deflated stream may break behind its header; how soon that shows depends on the pieces.
+        (Ok(_), Err(refusal)) | (Err(refusal), Ok(_)) if refusal.flaw == Flaw::Inflate => {}
         (whole, cut) => panic!("{whole:?} as a whole, {cut:?} in pieces"),
     }
     if let Ok(header) = whole {
