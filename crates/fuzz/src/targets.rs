@@ -1,6 +1,6 @@
 //! Fuzz targets: ordinary functions from bytes to a judgement. Each panics when a promise is broken; whatever else it does with the bytes
-//! is right. Called by libFuzzer, and by telerad's tests with mutated corpus cases. A new reader of foreign bytes (ZIP is to come) adds a
-//! function here and its name to [`ALL`].
+//! is right. Called by libFuzzer, and by telerad's tests with mutated corpus cases. A new reader of foreign bytes adds a function here
+//! and its name to [`ALL`].
 
 use bytes::Bytes;
 use dimse::{Acceptor, AcceptorConfig, Event, RejectReason, Status};
@@ -10,10 +10,14 @@ use imaging::{
     header::Header,
     json,
 };
-use intake::multipart::{MultipartError, Piece, Splitter};
+use intake::{
+    multipart::{MultipartError, Piece, Splitter},
+    upload::archive::{ArchiveLimits, contents},
+};
 
 /// Every target with its name.
-pub const ALL: [(&str, fn(&[u8])); 6] = [
+pub const ALL: [(&str, fn(&[u8])); 7] = [
+    ("archive", archive),
     ("association", association),
     ("command", command),
     ("guard", guard),
@@ -90,8 +94,10 @@ fn serve(acceptor: &mut Acceptor, seed: u8) -> bool {
             Event::AvailabilityNotified(notified) => {
                 acceptor.respond_create(notified.message_id, Status::SUCCESS, Some("1.2.3"))
             }
+            Event::CommitmentRequested(asked) => acceptor.respond_action(asked.message_id, Status::SUCCESS),
             Event::ReleaseRequested => acceptor.confirm_release(),
             Event::StoreBegin(_)
+            | Event::ReportAnswered { .. }
             | Event::StoreData(_)
             | Event::Refused { .. }
             | Event::UnsupportedOperation { .. }
@@ -116,17 +122,28 @@ pub fn command(bytes: &[u8]) {
         context(1, b"1.2.840.10008.5.1.4.1.1.2"),
         context(3, b"1.2.840.10008.1.1"),
         context(5, b"1.2.840.10008.5.1.4.33"),
+        context(7, b"1.2.840.10008.1.20.1"),
         item(0x50, &item(0x51, &[0, 0, 0x40, 0])),
     ];
     stream.extend(pdu(1, &[fixed, items.concat()].concat()));
     let cut = bytes.len().min(usize::from(seed) * 8);
     for (control, part) in [(3, &bytes[..cut]), (2, &bytes[cut..])] {
         for chunk in part.chunks(100_000) {
-            let value = [&(chunk.len() as u32 + 2).to_be_bytes()[..], &[1 + 2 * (seed % 3), control], chunk];
+            let value = [&(chunk.len() as u32 + 2).to_be_bytes()[..], &[1 + 2 * (seed % 4), control], chunk];
             stream.extend(pdu(4, &value.concat()));
         }
     }
     association(&stream);
+}
+
+/// A ZIP: what comes out stays within the limits.
+pub fn archive(bytes: &[u8]) {
+    let limits = ArchiveLimits { unpacked_bytes: 8 << 20, ..ArchiveLimits::default() };
+    if let Ok(found) = contents(bytes, limits) {
+        let unpacked: u64 = found.iter().filter_map(|(_, size)| size.as_ref().ok()).sum();
+        assert!(unpacked <= limits.unpacked_bytes, "{unpacked} bytes came out");
+        assert!(found.len() * 46 <= bytes.len(), "{} entries from {} bytes", found.len(), bytes.len());
+    }
 }
 
 fn syntax(seed: u8) -> TransferSyntaxUid {

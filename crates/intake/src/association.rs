@@ -1,6 +1,6 @@
 //! The DICOM association server: sockets, time limits and policy around [`dimse::Acceptor`].
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use dimse::{
     Acceptor, AcceptorConfig, AvailabilityNotified, CommitmentAsked, Event, RejectReason, Service, Status,
@@ -33,6 +33,7 @@ use crate::{
     commitment::{self, OpenAssociations, Told},
     config::Config,
     connection::Connection,
+    lanes::Lanes,
     pulse::{Pulse, Reason},
     receive::{Announced, Intake, Received, Receiving, Refusal},
     room::Room,
@@ -62,13 +63,14 @@ pub struct Server {
     open: OpenAssociations,
     room: Room,
     pulse: Pulse,
+    lanes: Arc<Lanes>,
 }
 
 /// Why an association ended otherwise than by release.
 #[derive(Debug, thiserror::Error)]
 enum Broken {
     #[error("the connection failed")]
-    Connection(#[from] std::io::Error),
+    Connection(#[from] io::Error),
     #[error("the peer broke the protocol")]
     Protocol(#[from] dimse::ProtocolError),
     #[error("an answer could not be made")]
@@ -81,15 +83,34 @@ enum Broken {
 
 impl Server {
     /// A server that is not listening yet.
-    #[must_use]
-    pub fn new(intake: Intake, catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>, config: Config) -> Self {
+    ///
+    /// # Errors
+    /// When the system has no threads for it.
+    pub fn new(
+        intake: Intake,
+        catalog: Arc<dyn Catalog>,
+        clock: Arc<dyn Clock>,
+        config: Config,
+    ) -> io::Result<Self> {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let lanes = Arc::new(Lanes::start("dicom", processors)?);
         let slots = Slots::new(Limits {
             all: config.associations_max,
             per_address: config.associations_per_address_max,
             per_ae_title: config.associations_per_ae_title_max,
         });
         let open = OpenAssociations::default();
-        Self { intake, catalog, clock, config: Arc::new(config), slots, open, room: Room::default(), pulse: Pulse::default() }
+        Ok(Self {
+            intake,
+            catalog,
+            clock,
+            config: Arc::new(config),
+            slots,
+            open,
+            room: Room::default(),
+            pulse: Pulse::default(),
+            lanes,
+        })
     }
 
     /// Counts into a pulse that others see.
@@ -133,12 +154,13 @@ impl Server {
                         continue;
                     };
                     let (server, drop_now, tls) = (self.clone(), drop_now.clone(), tls.clone());
-                    tasks.spawn(async move {
+                    let conversation = async move {
                         tokio::select! {
                             () = drop_now.cancelled() => {}
                             () = server.serve(stream, address, tls, slot) => {}
                         }
-                    });
+                    };
+                    tasks.spawn_on(conversation, self.lanes.next());
                 }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "no connection can be taken");
@@ -153,6 +175,14 @@ impl Server {
     /// Greets a peer within the time that it has for its whole request, and lets it converse.
     async fn serve(&self, stream: TcpStream, address: SocketAddr, tls: Option<Arc<Tls>>, slot: Slot) {
         let deadline = Instant::now() + Duration::from_secs(self.config.request_seconds_max);
+        // From the runtime that accepted it to the one that serves it.
+        let stream = match stream.into_std().and_then(TcpStream::from_std) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(peer.address = %address, error = &error as &dyn std::error::Error, "connection lost");
+                return;
+            }
+        };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(error = &error as &dyn std::error::Error, "Nagle's algorithm stays on");
         }

@@ -34,18 +34,14 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Starts the thread that writes. It ends when every clone is gone and all that waited is written.
+    /// Starts the thread that writes. It writes until every clone is gone and all that waited is written.
     ///
     /// # Errors
     /// When the system has no thread for it.
     pub fn start(catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let (waiting, arrivals) = mpsc::channel(WAITING_MAX);
         let lanes = Lanes::start("ledger", 1)?;
-        let lane = lanes.next().clone();
-        lane.spawn(async move {
-            write(arrivals, catalog, clock).await;
-            drop(lanes);
-        });
+        lanes.next().spawn(write(arrivals, catalog, clock));
         Ok(Self { waiting })
     }
 

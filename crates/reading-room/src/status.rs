@@ -92,6 +92,7 @@ async fn depth_of(broker: &dyn Broker, queue: Queue) -> QueueView {
     let name = match queue {
         Queue::Draft => "Drafts",
         Queue::Notify => "Notifications",
+        Queue::Commit => "Storage commitments",
     };
     match broker.depth(queue).await {
         Ok(depth) => QueueView { name, waiting: Some(depth.ready), in_hand: Some(depth.in_hand) },

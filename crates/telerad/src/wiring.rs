@@ -42,7 +42,7 @@ pub enum StartError {
     /// No broker.
     #[error("the broker cannot be reached: check [broker]")]
     Broker(#[source] domain::port::BrokerError),
-    /// No thread for the ledger.
+    /// No threads for intake.
     #[error("the system gives no more threads: raise its limit on processes, or end some")]
     Threads(#[source] std::io::Error),
     /// Uploads cannot be taken.

@@ -30,7 +30,7 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Option<FileOutcome> {
             "Another image with the same identity (SOP Instance UID) is here already. Both are kept, and the first one stays in use.",
             "Do not send it again. A person compares the two; tell them which one is right.",
         ),
-        Refusal::Unavailable(_) => return None,
+        Refusal::Full | Refusal::Unavailable(_) => return None,
     })
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use testkit::corpus::{self, Case, Sent, Step};
+use testkit::{
+    archives,
+    corpus::{self, Case, Sent, Step},
+};
 
 #[path = "../../../fuzz/src/targets.rs"]
 mod targets;
@@ -37,6 +40,11 @@ fn seeds(target: &str, cases: &[Case]) -> Vec<Vec<u8>> {
         let bytes = match (target, &case.sent) {
             ("association" | "command", Sent::Dicom(steps)) => sent(steps),
             ("guard" | "header" | "json", Sent::Store(object)) => object.data_set.clone(),
+            ("archive", Sent::Store(object)) => {
+                let part = &object.data_set[..object.data_set.len().min(INPUT_BYTES_MAX / 4)];
+                seeds.push(archives::zip(&[("DICOM/IM1", part), ("a/b.txt", b"text")], seeds.len() % 2 == 0));
+                continue;
+            }
             ("multipart", Sent::Http(steps)) => {
                 let bytes = sent(steps);
                 match bytes.windows(4).position(|window| window == b"\r\n\r\n") {
