@@ -2,6 +2,7 @@
 
 use std::{
     io::Write as _,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -85,11 +86,12 @@ impl World {
             if !entry.file_type().is_file() {
                 continue;
             }
-            let mut bytes = read(entry.path());
+            let bytes = read(entry.path());
             if let Some(at) = bytes.windows(wanted.len()).position(|part| part == wanted) {
-                bytes[at + 2048] ^= 0x01;
-                let _ = std::fs::remove_file(entry.path());
-                std::fs::write(entry.path(), bytes).unwrap();
+                // In place, as a disk does it: the server may have the file open.
+                let place = at + 2048;
+                let file = std::fs::File::options().write(true).open(entry.path()).unwrap();
+                file.write_all_at(&[bytes[place] ^ 0x01], place as u64).unwrap();
                 return;
             }
         }

@@ -158,8 +158,17 @@ fn f04_the_answer_is_lost_on_its_way() {
 /// EIO, once, at each flush that taking an object needs: none of them may end in success, now or after a power cut.
 #[test]
 fn f06_a_failed_flush_is_never_a_success() {
+    refuses_what_was_not_flushed(Rig::new());
+}
+
+#[test]
+fn f06_a_failed_flush_is_never_a_success_in_files_either() {
+    refuses_what_was_not_flushed(Rig::with(Rig::in_files));
+}
+
+fn refuses_what_was_not_flushed(rig: Option<Rig>) {
     const EIO: i32 = 5;
-    let Some(mut rig) = Rig::new() else { return };
+    let Some(mut rig) = rig else { return };
     let mut objects = Objects::new(6_000);
     let mut serving = rig.serve();
     let mut acknowledged: Vec<Object> = Vec::new();
@@ -167,6 +176,11 @@ fn f06_a_failed_flush_is_never_a_success() {
         let mut struck = 0;
         for passes in 0.. {
             let object = objects.one();
+            if calls == Call::FlushFolder {
+                // A pack's folders are flushed when it is begun, with the first object after a start.
+                serving.kill();
+                serving = rig.serve();
+            }
             let strikes = rig.disk.strikes();
             let rule = Rule::next(&[calls], path, Fault::Fail(EIO)).after(passes);
             // The log is flushed by others too: only the flush that belongs to the object counts.

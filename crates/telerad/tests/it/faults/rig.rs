@@ -38,6 +38,14 @@ impl Rig {
         Some(rig)
     }
 
+    /// Every object a file of its own, in place of packs.
+    pub fn in_files(site: Site) -> Site {
+        let objects = site.folder.path().join("disk/data/objects");
+        site.with("STORAGE__KIND", "filesystem")
+            .with("STORAGE__DIR", objects.to_str().unwrap())
+            .with("STORAGE__PACKED_BYTES_MAX", "0")
+    }
+
     /// With settings, and no centre.
     pub fn bare(settings: impl FnOnce(Site) -> Site) -> Option<Self> {
         if !has_dcmtk() {

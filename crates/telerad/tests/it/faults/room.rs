@@ -26,15 +26,28 @@ const ENOSPC: i32 = 28;
 const DESCRIPTORS: &str = "64";
 const CONNECTIONS: usize = 80;
 
+// Without a reserve images may fill the disk to its last block.
+
 #[test]
 fn f29_a_full_disk_refuses_and_takes_again_by_itself() {
-    // Without a reserve images may fill the disk to its last block.
-    let Some(rig) = Rig::with(|site| site.with("INTAKE__RESERVE_BYTES", "0")) else { return };
-    let serving = rig.serve();
+    refuses_while_full(Rig::with(|site| site.with("INTAKE__RESERVE_BYTES", "0")));
+}
+
+#[test]
+fn f29_a_full_disk_refuses_and_takes_again_by_itself_in_files_too() {
+    refuses_while_full(Rig::with(|site| Rig::in_files(site).with("INTAKE__RESERVE_BYTES", "0")));
+}
+
+fn refuses_while_full(rig: Option<Rig>) {
+    let Some(rig) = rig else { return };
+    let mut serving = rig.serve();
     let files = tempfile::tempdir().unwrap();
     let mut acknowledged = Vec::new();
     for (round, free) in [8 * MIB, 3 * MIB, MIB / 2].into_iter().enumerate() {
         let objects = load::study(files.path(), 29_000 + round as u64, 24);
+        // A pack has room that was set aside while there was some; the next one begins on the full disk.
+        serving.kill();
+        serving = rig.serve();
         rig.disk.set_size(Some(rig.disk.bytes_taken() + free));
         let told = send_objects(rig.site.dicom, &objects).told();
         let words = told.words();

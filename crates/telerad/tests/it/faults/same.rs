@@ -51,6 +51,8 @@ fn f14_two_processes_take_the_same_object_at_once_a_thousand_times() {
     let one = site.start(&["serve", "--roles", "intake,archive"], site.http);
     let (http, dicom) = (free_port(), free_port());
     let (http_at, dicom_at) = (format!("127.0.0.1:{http}"), format!("127.0.0.1:{dicom}"));
+    let spool = site.folder.path().join("uploads of two");
+    let site = site.with("INTAKE__UPLOAD_DIR", spool.to_str().unwrap());
     let two = site.start(&["serve", "--roles", "intake", "--http", &http_at, "--dicom", &dicom_at], http);
 
     let files = tempfile::tempdir().unwrap();
