@@ -15,8 +15,11 @@ use intake::{
     upload::archive::{ArchiveLimits, contents},
 };
 
+/// A target.
+pub type Target = fn(&[u8]);
+
 /// Every target with its name.
-pub const ALL: [(&str, fn(&[u8])); 7] = [
+pub const ALL: [(&str, Target); 7] = [
     ("archive", archive),
     ("association", association),
     ("command", command),
@@ -215,7 +218,7 @@ fn split<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Vec<(Bytes, Vec<u
     let mut parts: Vec<(Bytes, Vec<u8>)> = Vec::new();
     for piece in pieces {
         splitter.push(Bytes::copy_from_slice(piece));
-        while let Some(found) = splitter.next()? {
+        while let Some(found) = splitter.next_piece()? {
             match (found, parts.last_mut()) {
                 (Piece::Part(head), _) => parts.push((head, Vec::new())),
                 (Piece::Data(bytes), Some(part)) => part.1.extend_from_slice(&bytes),

@@ -87,7 +87,7 @@ impl Splitter {
     ///
     /// # Errors
     /// When the body is malformed or a limit is reached.
-    pub fn next(&mut self) -> Result<Option<Piece>, MultipartError> {
+    pub fn next_piece(&mut self) -> Result<Option<Piece>, MultipartError> {
         loop {
             match self.state {
                 State::Preamble => match find(&self.buffer, &self.delimiter) {
@@ -234,7 +234,7 @@ impl<S: Stream<Item = Result<Bytes, std::io::Error>> + Unpin> Multipart<S> {
 
     async fn piece(&mut self) -> Result<Option<Piece>, MultipartError> {
         loop {
-            if let Some(piece) = self.splitter.next()? {
+            if let Some(piece) = self.splitter.next_piece()? {
                 return Ok(Some(piece));
             }
             match self.body.next().await {
@@ -249,13 +249,16 @@ impl<S: Stream<Item = Result<Bytes, std::io::Error>> + Unpin> Multipart<S> {
 mod tests {
     use super::*;
 
-    /// Heads and bodies of the parts of a body that comes in pieces of a size.
-    fn split(body: &[u8], size: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, MultipartError> {
+    /// Heads and bodies.
+    type Parts = Vec<(Vec<u8>, Vec<u8>)>;
+
+    /// The parts of a body that comes in pieces of a size.
+    fn split(body: &[u8], size: usize) -> Result<Parts, MultipartError> {
         let mut splitter = Splitter::new("b0");
-        let mut parts: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        let mut parts = Parts::new();
         for chunk in body.chunks(size) {
             splitter.push(Bytes::copy_from_slice(chunk));
-            while let Some(piece) = splitter.next()? {
+            while let Some(piece) = splitter.next_piece()? {
                 match piece {
                     Piece::Part(head) => parts.push((head.to_vec(), Vec::new())),
                     Piece::Data(bytes) => parts.last_mut().unwrap().1.extend_from_slice(&bytes),

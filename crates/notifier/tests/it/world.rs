@@ -262,7 +262,7 @@ impl World {
         };
         store_bytes(&*self.storage, &name.key(), png.into()).await.unwrap();
         KeyImage {
-            object: name.key().into(),
+            object: name.key(),
             caption: format!("Lung window, slice {shade} of 255"),
             series: SeriesInstanceUid::parse("2.25.991.1").unwrap(),
             instance: SopInstanceUid::parse("2.25.991.1.1").unwrap(),

@@ -318,9 +318,9 @@ fn status(pdu: &[u8]) -> Option<Answer> {
 fn http_answer(bytes: &[u8]) -> Answer {
     let marks =
         bytes.windows(9).enumerate().filter(|(_, window)| *window == b"HTTP/1.1 " || *window == b"HTTP/1.0 ");
-    let codes =
+    let mut codes =
         marks.filter_map(|(at, _)| std::str::from_utf8(bytes.get(at + 9..at + 12)?).ok()?.parse().ok());
-    codes.filter(|code| *code != 100).last().map_or(Answer::Closed, Answer::Http)
+    codes.rfind(|code| *code != 100).map_or(Answer::Closed, Answer::Http)
 }
 
 fn disagreements(cases: &[Case], outcomes: &[Outcome]) -> Vec<String> {

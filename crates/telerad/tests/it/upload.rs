@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::server::{Browser, Process, Site, data_set, head_ct, named_by, read};
+use crate::server::{Browser, Site, data_set, head_ct, named_by, read};
 
 const BATCH: &str = "0197a5e0-0000-7000-8000-000000000001";
 
@@ -23,7 +23,7 @@ struct Answer {
 impl Answer {
     fn header(&self, name: &str) -> Option<&str> {
         let found = self.head.lines().filter_map(|line| line.split_once(": "));
-        found.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).last()
+        found.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next_back()
     }
 
     fn offset(&self) -> u64 {
@@ -264,7 +264,9 @@ fn a_cut_in_mid_chunk_loses_nothing_that_was_said() {
     cut_off(&site, &north, &upload, 0, &whole, half);
     let said = north.ask("HEAD", &upload, &[], None).offset();
     assert_eq!(said, half as u64, "what came before the cut is kept");
-    serving.take().map(Process::kill);
+    if let Some(serving) = serving.take() {
+        serving.kill();
+    }
     serving = Some(site.serve());
     assert_eq!(north.ask("HEAD", &upload, &[], None).offset(), said, "also after kill -9");
     cut_off(&site, &north, &upload, said, &whole, 1000);
@@ -529,7 +531,9 @@ fn a_technologist_sends_a_folder_and_a_disc_in_a_browser() {
     for line in lines {
         match line.unwrap().as_str() {
             "kill the server" => {
-                serving.take().map(Process::kill);
+                if let Some(serving) = serving.take() {
+                    serving.kill();
+                }
                 writeln!(to_script, "killed").unwrap();
             }
             "start the server" => {
