@@ -83,24 +83,16 @@ enum Broken {
 
 impl Server {
     /// A server that is not listening yet.
-    ///
-    /// # Errors
-    /// When the system has no threads for it.
-    pub fn new(
-        intake: Intake,
-        catalog: Arc<dyn Catalog>,
-        clock: Arc<dyn Clock>,
-        config: Config,
-    ) -> io::Result<Self> {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let lanes = Arc::new(Lanes::start("dicom", processors)?);
+    #[must_use]
+    pub fn new(intake: Intake, catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>, config: Config) -> Self {
+        let lanes = intake.ledger.lanes();
         let slots = Slots::new(Limits {
             all: config.associations_max,
             per_address: config.associations_per_address_max,
             per_ae_title: config.associations_per_ae_title_max,
         });
         let open = OpenAssociations::default();
-        Ok(Self {
+        Self {
             intake,
             catalog,
             clock,
@@ -110,7 +102,7 @@ impl Server {
             room: Room::default(),
             pulse: Pulse::default(),
             lanes,
-        })
+        }
     }
 
     /// Counts into a pulse that others see.

@@ -31,18 +31,26 @@ struct Waiting {
 #[derive(Clone)]
 pub struct Ledger {
     waiting: mpsc::Sender<Waiting>,
+    lanes: Arc<Lanes>,
 }
 
 impl Ledger {
-    /// Starts the thread that writes. It writes until every clone is gone and all that waited is written.
+    /// Starts the threads of intake and the task that writes, which goes on until every clone is gone and all that waited is written.
     ///
     /// # Errors
     /// When the system has no thread for it.
     pub fn start(catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let (waiting, arrivals) = mpsc::channel(WAITING_MAX);
-        let lanes = Lanes::start("ledger", 1)?;
+        // About half of the work is done by the threads that write to the disk and to the catalog.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let lanes = Arc::new(Lanes::start("intake", processors.div_ceil(2))?);
         lanes.next().spawn(write(arrivals, catalog, clock));
-        Ok(Self { waiting })
+        Ok(Self { waiting, lanes })
+    }
+
+    /// The threads of intake: the ledger has a part of the first one, associations share them all.
+    pub(crate) fn lanes(&self) -> Arc<Lanes> {
+        Arc::clone(&self.lanes)
     }
 
     /// Returns when the arrival is durable in the catalog, with its outbox row.

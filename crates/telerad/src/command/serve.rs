@@ -166,7 +166,6 @@ impl Starting<'_> {
             Arc::clone(clock),
             config.clone(),
         )
-        .map_err(StartError::Threads)?
         .with_room(room.clone())
         .with_pulse(self.pulse.clone());
         let (drain, drop_now) = (self.lifecycle.drain.clone(), self.lifecycle.drop_now.clone());
