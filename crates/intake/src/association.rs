@@ -195,10 +195,8 @@ impl Server {
 
     async fn associate(&self, stream: Connection, address: SocketAddr, deadline: Instant, slot: Slot) {
         let protocol = AcceptorConfig::new(&self.config.ae_title);
-        let max_association_pdu = match slot.is_place() {
-            true => protocol.max_association_pdu,
-            false => REFUSED_REQUEST_BYTES_MAX,
-        };
+        let max_association_pdu =
+            if slot.is_place() { protocol.max_association_pdu } else { REFUSED_REQUEST_BYTES_MAX };
         let _under_way = slot.is_place().then(|| self.pulse.association());
         let mut association = Association {
             server: self,

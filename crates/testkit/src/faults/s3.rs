@@ -11,11 +11,10 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufStream},
-    net::{TcpListener, TcpStream},
-    runtime::Runtime,
+    net::TcpStream,
 };
 
-use super::tcp::{drip, lock, runtime};
+use super::tcp::{Door, drip, lock};
 
 /// Longest head that is read, in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -71,9 +70,8 @@ pub struct Seen {
 
 /// A way to an S3 server. Dropping it closes every connection.
 pub struct S3Proxy {
-    address: SocketAddr,
+    door: Door,
     shared: Arc<Shared>,
-    runtime: Option<Runtime>,
 }
 
 #[derive(Default)]
@@ -89,27 +87,19 @@ impl S3Proxy {
     /// When there is no port or thread to be had.
     #[must_use]
     pub fn to(server: SocketAddr) -> Self {
-        let runtime = runtime();
-        let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).expect("a free port");
-        let address = listener.local_addr().expect("a bound address");
         let shared = Arc::new(Shared::default());
         let working = Arc::clone(&shared);
-        runtime.spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let shared = Arc::clone(&working);
-                tokio::spawn(async move {
-                    // A connection that breaks is what this is for.
-                    let _ = carry(client, server, &shared).await;
-                });
-            }
+        let door = Door::open(move |client| {
+            let shared = Arc::clone(&working);
+            async move { carry(client, server, &shared).await }
         });
-        Self { address, shared, runtime: Some(runtime) }
+        Self { door, shared }
     }
 
     /// The endpoint for a client's settings.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.door.address)
     }
 
     /// Adds a rule. The first one that fits decides.
@@ -126,14 +116,6 @@ impl S3Proxy {
     #[must_use]
     pub fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut *lock(&self.shared.seen))
-    }
-}
-
-impl Drop for S3Proxy {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 
@@ -351,7 +333,7 @@ mod tests {
     }
 
     fn put(proxy: &S3Proxy) -> Result<String, io::Error> {
-        let mut stream = std::net::TcpStream::connect(proxy.address)?;
+        let mut stream = std::net::TcpStream::connect(proxy.door.address)?;
         stream.set_read_timeout(Some(SILENCE))?;
         stream.write_all(b"PUT /bucket/key HTTP/1.1\r\nHost: signed\r\nContent-Length: 6\r\n\r\nxyzEND")?;
         let mut answer = Vec::new();

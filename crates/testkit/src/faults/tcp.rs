@@ -89,10 +89,8 @@ impl Script {
 
 /// A way to a server. Dropping it closes every connection.
 pub struct Proxy {
-    address: SocketAddr,
+    door: Door,
     shared: Arc<Shared>,
-    /// Ends all connections when it is dropped.
-    runtime: Option<Runtime>,
 }
 
 #[derive(Default)]
@@ -111,29 +109,21 @@ impl Proxy {
     /// When there is no port or thread to be had.
     #[must_use]
     pub fn to(server: SocketAddr) -> Self {
-        let runtime = runtime();
-        let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).expect("a free port");
-        let address = listener.local_addr().expect("a bound address");
         let shared = Arc::new(Shared::default());
         let working = Arc::clone(&shared);
-        runtime.spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                working.connections.fetch_add(1, Ordering::SeqCst);
-                let script = working.next_script();
-                let shared = Arc::clone(&working);
-                tokio::spawn(async move {
-                    // A connection that breaks is what this is for.
-                    let _ = carry(client, server, script, &shared).await;
-                });
-            }
+        let door = Door::open(move |client| {
+            working.connections.fetch_add(1, Ordering::SeqCst);
+            let script = working.next_script();
+            let shared = Arc::clone(&working);
+            async move { carry(client, server, script, &shared).await }
         });
-        Self { address, shared, runtime: Some(runtime) }
+        Self { door, shared }
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.door.address
     }
 
     /// What happens to the connection after those that have a script already.
@@ -165,7 +155,33 @@ impl Proxy {
     }
 }
 
-impl Drop for Proxy {
+/// A port of this machine and the threads behind it. Dropping it closes every connection.
+pub(super) struct Door {
+    pub(super) address: SocketAddr,
+    runtime: Option<Runtime>,
+}
+
+impl Door {
+    /// Listens on a free port, and carries each connection in a task of its own. The closure is called in the order of the connections.
+    pub(super) fn open<F>(carry: impl Fn(TcpStream) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.expect("threads");
+        let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).expect("a free port");
+        let address = listener.local_addr().expect("a bound address");
+        runtime.spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                // A connection that breaks is what this is for.
+                tokio::spawn(carry(client));
+            }
+        });
+        Self { address, runtime: Some(runtime) }
+    }
+}
+
+impl Drop for Door {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -177,10 +193,6 @@ impl Shared {
     fn next_script(&self) -> Script {
         lock(&self.scripts).pop_front().unwrap_or_else(|| *lock(&self.otherwise))
     }
-}
-
-pub(super) fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads")
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
