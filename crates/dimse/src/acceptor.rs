@@ -434,6 +434,24 @@ impl Acceptor {
         self.reader.receive(bytes);
     }
 
+    /// How many bytes of the data set of a C-STORE come next, without anything between them: a caller may receive up to so many
+    /// where they are to rest, and say so by [`Self::take_data`], which saves a copy. `None` or anything less is no promise.
+    #[must_use]
+    pub fn data_due(&self) -> Option<usize> {
+        if !matches!((&self.state, &self.sink), (State::Established, Sink::Store { .. }))
+            || !self.ready.is_empty()
+        {
+            return None;
+        }
+        let (context_id, bytes) = self.reader.data_due()?;
+        self.assembler.expects_data_of(context_id).then_some(bytes)
+    }
+
+    /// The caller received bytes of [`Self::data_due`] by itself; no [`Event::StoreData`] tells of them. Take all events afterwards.
+    pub fn take_data(&mut self, bytes: usize) {
+        self.reader.pass_data(bytes);
+    }
+
     /// The next event, or none until more bytes come or the open question is answered.
     ///
     /// # Errors

@@ -183,6 +183,26 @@ impl PduReader {
         matches!(self.place, Place::Header) && self.buffer.is_empty()
     }
 
+    /// The context of the data whose next bytes are still to be received, and how many are left of them in this presentation data value.
+    pub(crate) fn data_due(&self) -> Option<(u8, usize)> {
+        match self.place {
+            Place::Value { in_value, context_id, control, .. }
+                if self.buffer.is_empty() && control & COMMAND_BIT == 0 =>
+            {
+                Some((context_id, in_value as usize))
+            }
+            _ => None,
+        }
+    }
+
+    /// Bytes of [`Self::data_due`] were received elsewhere.
+    pub(crate) fn pass_data(&mut self, bytes: usize) {
+        if let Place::Value { in_value, .. } = &mut self.place {
+            debug_assert!(bytes <= *in_value as usize, "no more than are due");
+            *in_value = in_value.saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
+        }
+    }
+
     /// The next piece, or none until more bytes come.
     pub(crate) fn next(&mut self, phase: Phase) -> Result<Option<Piece>, ProtocolError> {
         loop {
@@ -330,6 +350,11 @@ impl Assembler {
     /// Whether a message has begun and not ended.
     pub(crate) fn is_inside_message(&self) -> bool {
         !matches!(self.due, Due::Command)
+    }
+
+    /// Whether the data set of this context is coming in.
+    pub(crate) fn expects_data_of(&self, context: u8) -> bool {
+        matches!(self.due, Due::Data { context_id } if context_id == context)
     }
 
     /// Says that the command just taken has a data set.

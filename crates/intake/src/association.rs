@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use bytes::BufMut as _;
 use dimse::{
     Acceptor, AcceptorConfig, AvailabilityNotified, CommitmentAsked, Event, RejectReason, Service, Status,
     StoreRequest,
@@ -49,6 +50,12 @@ const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
 const REPORT_TIME_MAX: Duration = Duration::from_secs(600);
 /// Most characters of an Error Comment (0000,0902), VR LO.
 const COMMENT_CHARS_MAX: usize = 64;
+/// Fewer bytes of an object than this are not worth a read of their own.
+const DIRECT_BYTES_MIN: usize = 16 * 1024;
+/// Bytes that are read at a time before an object comes: a command and the beginning of the object, of which the rest has a better place.
+const COMMAND_READ_BYTES: usize = 16 * 1024;
+/// Bytes that are read ahead behind those of an object: the head of the next PDU, or the end of the message and the next command.
+const AHEAD_BYTES: usize = 1024;
 /// Longest association request of a peer that will be refused anyway, in bytes: 128 contexts of a real one have about 60 KiB.
 const REFUSED_REQUEST_BYTES_MAX: u32 = 128 * 1024;
 
@@ -245,6 +252,36 @@ impl Server {
     }
 }
 
+/// Reads what comes next: bytes of an object, if nothing else can come before them, to where they will rest, all else to the acceptor.
+/// Gives how many bytes came, 0 at the end. Cancelling loses nothing.
+async fn read(stream: &mut Connection, acceptor: &mut Acceptor, store: &mut Store) -> io::Result<usize> {
+    if let Store::Receiving(receiving) = &mut *store
+        && let Some(due) = acceptor.data_due().filter(|due| *due >= DIRECT_BYTES_MIN)
+        && let Some(space) = receiving.space()
+    {
+        let wanted = space.len().min(due);
+        // What stands behind the data belongs to the acceptor, and only comes when all of the data did.
+        let mut ahead = [0; AHEAD_BYTES];
+        let ahead = if wanted == due { ahead.as_mut_slice() } else { &mut [] };
+        let received = stream.receive(&mut space[..wanted], ahead).await?;
+        let data = received.min(wanted);
+        acceptor.take_data(data);
+        if let Err(refusal) = receiving.filled(data) {
+            *store = Store::Refused(refusal);
+        }
+        acceptor.receive(&ahead[..received - data]);
+        return Ok(received);
+    }
+    // The rest of an object has a better place than the acceptor's buffer.
+    let has_place = match store {
+        Store::None => true,
+        Store::Receiving(receiving) => receiving.space().is_some(),
+        Store::Refused(_) => false,
+    };
+    let most = if has_place { COMMAND_READ_BYTES } else { usize::MAX };
+    stream.read_buf(&mut acceptor.buffer().limit(most)).await
+}
+
 /// What happens to the data set that is coming in.
 enum Store {
     None,
@@ -288,7 +325,7 @@ impl Association<'_> {
                 "before asking for an association"
             };
             let may_report = self.reports.is_some() && self.acceptor.can_report();
-            let read = timeout_at(self.deadline, self.stream.read_buf(self.acceptor.buffer()));
+            let read = timeout_at(self.deadline, read(&mut self.stream, &mut self.acceptor, &mut self.store));
             let read = tokio::select! {
                 read = read => read,
                 told = commitment::next(&mut self.reports), if may_report => {

@@ -1,7 +1,7 @@
 //! The two kinds of connection under an association: plain and TLS. Not here: what is said over them.
 
 use std::{
-    io,
+    io::{self, IoSliceMut},
     net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
@@ -9,7 +9,7 @@ use std::{
 
 use domain::peer::{PeerCertificate, PeerConnection};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::TlsStream;
@@ -42,6 +42,24 @@ impl Connection {
             subject: tls::Certificate::of(der).map(|read| read.subject).unwrap_or_default(),
         });
         PeerConnection { address: address.ip().to_canonical(), tls: is_tls, certificate }
+    }
+}
+
+impl Connection {
+    /// Receives into `space`, and what comes behind it into `ahead`, as far as both is possible at one time; gives how many bytes came
+    /// in all, 0 at the end. Cancelling loses nothing.
+    pub(crate) async fn receive(&mut self, space: &mut [u8], ahead: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tls(stream) => stream.read(space).await,
+            Self::Plain(stream) => loop {
+                stream.readable().await?;
+                let mut both = [IoSliceMut::new(space), IoSliceMut::new(ahead)];
+                match stream.try_read_vectored(&mut both) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    received => return received,
+                }
+            },
+        }
     }
 }
 

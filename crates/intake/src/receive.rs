@@ -159,6 +159,32 @@ enum Watch {
     Refused,
 }
 
+impl Watch {
+    /// Lets the guard look at the bytes, as long as it has not seen the whole header.
+    fn look(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        let Self::Reading(guard) = self else { return Ok(()) };
+        match guard.push(bytes)? {
+            Progress::Header => Ok(()),
+            Progress::HeaderEnded => self.pass(),
+        }
+    }
+
+    /// Takes the header from the guard and reads it, if that has not been done yet.
+    fn pass(&mut self) -> Result<(), Refusal> {
+        *self = match std::mem::replace(self, Self::Refused) {
+            Self::Reading(guard) => {
+                let guarded = guard.finish()?;
+                let header =
+                    Header::read(&guarded).map_err(|error| Refusal::NotUnderstood(error.to_string()))?;
+                Self::Passed(Box::new(Passed { guarded, header }))
+            }
+            Self::Passed(passed) => Self::Passed(passed),
+            Self::Refused => return Err(Refusal::NotUnderstood("it was refused before".to_owned())),
+        };
+        Ok(())
+    }
+}
+
 /// A header that was let in, and read once.
 struct Passed {
     guarded: GuardedHeader,
@@ -189,11 +215,8 @@ impl Receiving {
     /// # Errors
     /// When the object is refused; nothing of it is kept, and the rest of its bytes need not be given.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), Refusal> {
-        self.data_set_bytes += bytes.len() as u64;
-        if self.data_set_bytes > self.intake.object_bytes_max {
-            return Err(Refusal::TooLarge(self.intake.object_bytes_max));
-        }
-        self.watch(&bytes)?;
+        self.count(bytes.len())?;
+        self.guard.look(&bytes)?;
         if self.file.is_none() {
             self.open().await?;
         }
@@ -203,6 +226,33 @@ impl Receiving {
                 file.incoming.write(bytes).await?;
             }
             None => self.held.push(bytes),
+        }
+        Ok(())
+    }
+
+    /// Memory where the next bytes may be received, if they may; [`Self::filled`] then takes them.
+    pub fn space(&mut self) -> Option<&mut [u8]> {
+        self.file.as_mut()?.incoming.space()
+    }
+
+    /// Takes so many bytes from the start of [`Self::space`], as [`Self::write`] would.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn filled(&mut self, bytes: usize) -> Result<(), Refusal> {
+        self.count(bytes)?;
+        if let Some(file) = &mut self.file {
+            let bytes = file.incoming.filled(bytes);
+            self.guard.look(bytes)?;
+            file.digest.update(bytes);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), Refusal> {
+        self.data_set_bytes += bytes as u64;
+        if self.data_set_bytes > self.intake.object_bytes_max {
+            return Err(Refusal::TooLarge(self.intake.object_bytes_max));
         }
         Ok(())
     }
@@ -223,7 +273,7 @@ impl Receiving {
     /// # Errors
     /// When the object is refused.
     pub async fn finish(mut self) -> Result<Received, Refusal> {
-        self.pass()?;
+        self.guard.pass()?;
         if self.file.is_none() {
             self.open().await?;
         }
@@ -275,30 +325,6 @@ impl Receiving {
             ArrivalOutcome::Conflict => return Err(Refusal::Conflict),
         };
         Ok(Received { study, series: header.series_uid, sop_class: meta.0, sop_instance: meta.1, was_known })
-    }
-
-    /// Lets the guard look at the bytes, as long as it has not seen the whole header.
-    fn watch(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
-        let Watch::Reading(guard) = &mut self.guard else { return Ok(()) };
-        match guard.push(bytes)? {
-            Progress::Header => Ok(()),
-            Progress::HeaderEnded => self.pass(),
-        }
-    }
-
-    /// Takes the header from the guard and reads it, if that has not been done yet.
-    fn pass(&mut self) -> Result<(), Refusal> {
-        self.guard = match std::mem::replace(&mut self.guard, Watch::Refused) {
-            Watch::Reading(guard) => {
-                let guarded = guard.finish()?;
-                let header =
-                    Header::read(&guarded).map_err(|error| Refusal::NotUnderstood(error.to_string()))?;
-                Watch::Passed(Box::new(Passed { guarded, header }))
-            }
-            Watch::Passed(passed) => Watch::Passed(passed),
-            Watch::Refused => return Err(Refusal::NotUnderstood("it was refused before".to_owned())),
-        };
-        Ok(())
     }
 
     /// Opens the file in storage as soon as it is known which object it is, and writes what was held back.

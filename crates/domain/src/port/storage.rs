@@ -75,6 +75,18 @@ pub trait Incoming: Send {
     /// When there is no room or the store is away.
     async fn write(&mut self, bytes: Bytes) -> Result<(), StorageError>;
 
+    /// Memory for the next bytes where they will rest, for a caller that can receive them there, which saves a copy; then
+    /// [`Self::filled`]. `None`: only [`Self::write`] will do now.
+    fn space(&mut self) -> Option<&mut [u8]> {
+        None
+    }
+
+    /// So many bytes at the start of [`Self::space`] are the next ones of the object; gives them back to look at.
+    fn filled(&mut self, bytes: usize) -> &[u8] {
+        debug_assert_eq!(bytes, 0, "there was no space");
+        &[]
+    }
+
     /// Gives the bytes their name and returns when they would survive a power cut. `sha256` is the digest of all bytes written; the
     /// store may check it. When an object of that name and size is already there, that is success (names are content-addressed). Gives
     /// what the object is found by.

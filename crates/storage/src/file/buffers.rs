@@ -18,8 +18,8 @@ pub(super) const PIECE_BYTES: usize = 256 * 1024;
 /// Most pieces that are out at one time: 64 MiB. An object that finds none left goes into a file of its own, without waiting.
 const PIECES_MAX: usize = 256;
 
-/// Most pieces that are kept for the next object: 8 MiB.
-const PIECES_KEPT_MAX: usize = 32;
+/// Most pieces that are kept for the next object: 16 MiB. What is not kept costs a page fault for every 4 KiB when it is needed again.
+const PIECES_KEPT_MAX: usize = 64;
 
 /// The pieces. Clones are the same ones.
 #[derive(Debug, Clone, Default)]
@@ -118,6 +118,26 @@ impl Held {
         true
     }
 
+    /// Memory for the next bytes, at most `limit` and at most to the end of a piece; `None` when there is none.
+    pub(super) fn space(&mut self, limit: usize) -> Option<&mut [u8]> {
+        let (number, at) = (self.end / PIECE_BYTES, self.end % PIECE_BYTES);
+        if limit == 0 {
+            return None;
+        }
+        if number == self.pieces.len() {
+            self.pieces.push(self.buffers.piece()?);
+        }
+        let stop = PIECE_BYTES.min(at.saturating_add(limit));
+        Some(&mut self.pieces[number].bytes_mut()[at..stop])
+    }
+
+    /// The next bytes were written where [`Self::space`] said.
+    pub(super) fn filled(&mut self, bytes: usize) -> &[u8] {
+        let (number, at) = (self.end / PIECE_BYTES, self.end % PIECE_BYTES);
+        self.end += bytes;
+        self.pieces.get(number).map_or(&[], |piece| &piece.bytes()[at..at + bytes])
+    }
+
     /// Writes what stands before the object, and fills up with zeros to a multiple of `block`, which divides [`PIECE_BYTES`].
     ///
     /// # Errors
@@ -208,6 +228,24 @@ mod tests {
             drop(closed);
             assert_eq!(buffers.shared.out.load(Ordering::SeqCst), 0);
         }
+    }
+
+    #[test]
+    fn what_is_written_in_place_is_as_if_it_was_pushed() {
+        let (buffers, bytes) = (Buffers::default(), pattern(2 * PIECE_BYTES + 9));
+        let mut held = Held::new(buffers.clone(), 5);
+        assert!(held.push(&bytes[..3]));
+        let mut at = 3;
+        while at < bytes.len() {
+            let space = held.space(100_000).unwrap();
+            let now = space.len().min(bytes.len() - at);
+            assert!((1..=100_000).contains(&now));
+            space[..now].copy_from_slice(&bytes[at..at + now]);
+            assert_eq!(held.filled(now), &bytes[at..at + now]);
+            at += now;
+        }
+        assert!(held.space(0).is_none());
+        assert_eq!(held.into_pieces().iter().flatten().copied().collect::<Vec<u8>>(), bytes);
     }
 
     #[test]

@@ -99,15 +99,28 @@ impl Incoming for FileIncoming {
         large.write(bytes).await
     }
 
+    fn space(&mut self) -> Option<&mut [u8]> {
+        match self {
+            Self::Small(shared, held) => held.space(shared.packed_bytes_max.saturating_sub(held.len())),
+            Self::Large(_) => None,
+        }
+    }
+
+    fn filled(&mut self, bytes: usize) -> &[u8] {
+        match self {
+            Self::Small(_, held) => held.filled(bytes),
+            Self::Large(_) => &[],
+        }
+    }
+
     async fn finish(self: Box<Self>, key: &ObjectKey, _: Sha256Digest) -> Result<ObjectRef, StorageError> {
         match *self {
-            Self::Small(shared, held) => {
-                let key = key.clone();
-                spawn_blocking(move || shared.packs.put(held, &key))
-                    .await
-                    .map_err(|error| away(FINISHING, error))?
-                    .map_err(|error| storage_error(FINISHING, error))
-            }
+            Self::Small(shared, held) => shared
+                .packs
+                .put(held, key)
+                .await
+                .map_err(|error| away(FINISHING, error))?
+                .map_err(|error| storage_error(FINISHING, error)),
             Self::Large(large) => large.finish(key).await.map(|()| key.clone().into()),
         }
     }

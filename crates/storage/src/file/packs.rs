@@ -15,17 +15,17 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
 };
 
 use domain::object::{ObjectKey, ObjectRef, Place};
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use self::{
     reading::Handles,
-    record::{BLOCK_BYTES, HEAD_BYTES, Head},
-    writing::OpenPack,
+    record::{BLOCK_BYTES, HEAD_BYTES},
+    writing::Writer,
 };
 use super::buffers::{Buffers, Held};
 
@@ -47,10 +47,7 @@ const PACK_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Packs {
     folder: PathBuf,
-    buffers: Buffers,
-    /// See [`PACK_BYTES_MAX`].
-    pack_bytes_max: u64,
-    current: Mutex<Option<Arc<OpenPack>>>,
+    writer: Writer,
     handles: Handles,
 }
 
@@ -96,8 +93,8 @@ impl Packs {
         for made in [folder.as_path(), root] {
             File::open(made)?.sync_all()?;
         }
-        let packs =
-            Self { folder, buffers, pack_bytes_max, current: Mutex::default(), handles: Handles::default() };
+        let writer = Writer::start(&folder, buffers, pack_bytes_max)?;
+        let packs = Self { folder, writer, handles: Handles::default() };
         packs.close_abandoned()?;
         Ok(packs)
     }
@@ -106,54 +103,9 @@ impl Packs {
         self.folder.join(OPEN)
     }
 
-    /// Writes an object and returns when it would survive a power cut.
-    pub(super) fn put(&self, held: Held, key: &ObjectKey) -> io::Result<ObjectRef> {
-        let head = Head { object_bytes: held.len() as u64, key: key.clone() };
-        let record_bytes = head.record_bytes();
-        if record_bytes + BLOCK_BYTES > self.pack_bytes_max {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        loop {
-            let pack = self.current()?;
-            let Some(at) = pack.reserve(record_bytes)? else {
-                self.retire(&pack);
-                continue;
-            };
-            let spot = Spot { pack: pack.id(), at };
-            let (Some(before), Some(place)) = (head.to_bytes(spot.pack, at), spot.place()) else {
-                return Err(io::Error::other("the key of the object is too long for a pack"));
-            };
-            let closed = held.close(&before, BLOCK_BYTES as usize)?;
-            if let Err(error) = pack.write(closed, at) {
-                // Nobody knows what the disk has of it; what comes next begins a pack of its own.
-                self.retire(&pack);
-                return Err(error);
-            }
-            return Ok(ObjectRef { key: key.clone(), place: Some(place) });
-        }
-    }
-
-    fn current(&self) -> io::Result<Arc<OpenPack>> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pack) = &*current {
-            return Ok(Arc::clone(pack));
-        }
-        let pack = Arc::new(OpenPack::create(
-            &self.folder,
-            &self.open_folder(),
-            &self.buffers,
-            self.pack_bytes_max,
-        )?);
-        *current = Some(Arc::clone(&pack));
-        Ok(pack)
-    }
-
-    /// No new object goes into a pack; it is closed when those that are being written are through.
-    fn retire(&self, pack: &Arc<OpenPack>) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.as_ref().is_some_and(|now| Arc::ptr_eq(now, pack)) {
-            *current = None;
-        }
+    /// Writes an object; the answer comes when it would survive a power cut. Objects that wait at one time share a write and a flush.
+    pub(super) fn put(&self, held: Held, key: &ObjectKey) -> oneshot::Receiver<io::Result<ObjectRef>> {
+        self.writer.put(held, key.clone())
     }
 
     /// Removes an object by making a hole where it is; a pack of holes goes. One that is not there is no error.
@@ -235,13 +187,6 @@ impl Packs {
     }
 }
 
-impl Drop for Packs {
-    fn drop(&mut self) {
-        // The pack closes itself as it goes.
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).take();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::FileExt as _;
@@ -267,10 +212,10 @@ mod tests {
         .key()
     }
 
-    fn held(packs: &Packs, bytes: &[u8]) -> Held {
-        let mut held = Held::new(packs.buffers.clone(), BEFORE_BYTES);
+    fn put(packs: &Packs, bytes: &[u8], key: &ObjectKey) -> io::Result<ObjectRef> {
+        let mut held = Held::new(Buffers::default(), BEFORE_BYTES);
         assert!(held.push(bytes));
-        held
+        packs.put(held, key).blocking_recv().unwrap()
     }
 
     fn open(root: &Path) -> Packs {
@@ -278,7 +223,7 @@ mod tests {
     }
 
     fn put_some(packs: &Packs, count: u32) -> Vec<ObjectRef> {
-        (1..=count).map(|number| packs.put(held(packs, &bytes(number)), &key(number)).unwrap()).collect()
+        (1..=count).map(|number| put(packs, &bytes(number), &key(number)).unwrap()).collect()
     }
 
     fn bytes(number: u32) -> Vec<u8> {
@@ -355,7 +300,7 @@ mod tests {
         // Its blocks stand on block boundaries again, behind a head of one block.
         let mut smuggling = vec![0; BLOCK_BYTES as usize - HEAD_BYTES];
         smuggling.extend_from_slice(&inside[..64 * 1024]);
-        let object = packs.put(held(&packs, &smuggling), &key(9)).unwrap();
+        let object = put(&packs, &smuggling, &key(9)).unwrap();
         let at = Spot::of(&object).unwrap().unwrap().at;
         let path = files(&packs.open_folder()).remove(0);
         drop(packs);
@@ -390,8 +335,29 @@ mod tests {
         for (object, number) in objects.iter().zip(1..) {
             assert_eq!(read(&packs, object).unwrap(), bytes(number));
         }
-        let too_large = packs.put(held(&packs, &bytes(20)), &key(20));
+        let too_large = put(&packs, &bytes(20), &key(20));
         assert!(too_large.is_err(), "no pack can hold it: {too_large:?}");
+    }
+
+    #[test]
+    fn objects_that_wait_together_are_all_written_whatever_packs_they_need() {
+        let root = tempfile::tempdir().unwrap();
+        let packs = Packs::open_with(root.path(), Buffers::default(), 40 * 1024).unwrap();
+        let waiting: Vec<_> = [1, 2, 20, 3, 4, 5, 6, 7]
+            .map(|number| {
+                let mut held = Held::new(Buffers::default(), BEFORE_BYTES);
+                assert!(held.push(&bytes(number)));
+                (number, packs.put(held, &key(number)))
+            })
+            .into();
+        for (number, answer) in waiting {
+            let outcome = answer.blocking_recv().unwrap();
+            if number == 20 {
+                assert!(outcome.is_err(), "no pack can hold it");
+            } else {
+                assert_eq!(read(&packs, &outcome.unwrap()).unwrap(), bytes(number));
+            }
+        }
     }
 
     #[test]

@@ -1,32 +1,177 @@
-//! A pack that is being written: space is given out in order, everybody writes into their own, one flush serves all who wait.
+//! Writing packs: one thread takes the objects that wait, puts them one behind the other, and flushes once for all of them.
+//!
+//! What comes while it writes is the next batch: nobody is delayed to wait for company.
 
 use std::{
     fs::{self, File},
     io::{self, IoSlice},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::mpsc,
+    thread::{self, JoinHandle},
 };
 
+use domain::object::{ObjectKey, ObjectRef};
 use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{FRESH, record};
-use crate::file::{
-    buffers::{Buffers, Closed, Held},
-    directories::Flush,
+use super::{
+    FRESH, OPEN, Spot,
+    record::{self, BLOCK_BYTES, Head},
 };
+use crate::file::buffers::{Buffers, Closed, Held};
 
 /// Room that is set aside at a time, so that writing an object changes no size that would have to be flushed with it. What a killed process
 /// leaves unused of it is given back at the next start.
 const STEP_BYTES: u64 = 64 * 1024 * 1024;
+/// Most objects of one write and flush. Objects that wait are bounded by the memory that they wait in.
+const BATCH_MAX: usize = 32;
 
-/// A pack that is being written; closes itself when nobody has it any more.
+/// Most buffers in one gathering write (`IOV_MAX` on Linux).
+const WRITE_SLICES_MAX: usize = 1024;
+
+type Answer = oneshot::Sender<io::Result<ObjectRef>>;
+
+/// The thread that writes. Dropping it ends the thread, once all that waits is written, and closes the pack.
 #[derive(Debug)]
-pub(super) struct OpenPack {
+pub(super) struct Writer {
+    waiting: Option<mpsc::Sender<Waiting>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    held: Held,
+    key: ObjectKey,
+    answer: Answer,
+}
+
+impl Writer {
+    pub(super) fn start(folder: &Path, buffers: Buffers, pack_bytes_max: u64) -> io::Result<Self> {
+        let (waiting, objects) = mpsc::channel();
+        let mut writing = Writing {
+            folder: folder.to_owned(),
+            buffers,
+            pack_bytes_max,
+            current: None,
+            run: Run::default(),
+        };
+        let thread =
+            thread::Builder::new().name("packs".to_owned()).spawn(move || writing.serve(&objects))?;
+        Ok(Self { waiting: Some(waiting), thread: Some(thread) })
+    }
+
+    pub(super) fn put(&self, held: Held, key: ObjectKey) -> oneshot::Receiver<io::Result<ObjectRef>> {
+        let (answer, outcome) = oneshot::channel();
+        if let Some(waiting) = &self.waiting {
+            // Without its thread nobody answers, which whoever waits sees.
+            let _ = waiting.send(Waiting { held, key, answer });
+        }
+        outcome
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.waiting.take();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that writes packs had failed");
+        }
+    }
+}
+
+/// What the thread has.
+struct Writing {
+    folder: PathBuf,
+    buffers: Buffers,
+    pack_bytes_max: u64,
+    current: Option<OpenPack>,
+    run: Run,
+}
+
+/// Objects that stand one behind the other in the current pack and are to be written.
+#[derive(Default)]
+struct Run {
+    at: u64,
+    records: Vec<Closed>,
+    answers: Vec<(Answer, ObjectRef)>,
+}
+
+impl Writing {
+    fn serve(&mut self, objects: &mpsc::Receiver<Waiting>) {
+        while let Ok(first) = objects.recv() {
+            for waiting in std::iter::once(first).chain(objects.try_iter()).take(BATCH_MAX) {
+                let Waiting { held, key, answer } = waiting;
+                match self.add(held, &key) {
+                    Ok(object) => self.run.answers.push((answer, object)),
+                    Err(error) => drop(answer.send(Err(error))),
+                }
+            }
+            self.write();
+        }
+    }
+
+    /// Adds an object to the run; a pack that has no room for it ends with what it has.
+    fn add(&mut self, held: Held, key: &ObjectKey) -> io::Result<ObjectRef> {
+        let head = Head { object_bytes: held.len() as u64, key: key.clone() };
+        let record_bytes = head.record_bytes();
+        if record_bytes + BLOCK_BYTES > self.pack_bytes_max {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        loop {
+            let pack = match &mut self.current {
+                Some(pack) => pack,
+                None => {
+                    self.current.insert(OpenPack::create(&self.folder, &self.buffers, self.pack_bytes_max)?)
+                }
+            };
+            let Some(at) = pack.room_for(record_bytes)? else {
+                self.write();
+                self.current = None;
+                continue;
+            };
+            let spot = Spot { pack: pack.id, at };
+            let (Some(before), Some(place)) = (head.to_bytes(spot.pack, at), spot.place()) else {
+                return Err(io::Error::other("the key of the object is too long for a pack"));
+            };
+            let record = held.close(&before, BLOCK_BYTES as usize)?;
+            pack.next += record_bytes;
+            if self.run.records.is_empty() {
+                self.run.at = at;
+            }
+            self.run.records.push(record);
+            return Ok(ObjectRef { key: key.clone(), place: Some(place) });
+        }
+    }
+
+    /// Writes the run, gives its memory back, flushes, and answers all who wait.
+    fn write(&mut self) {
+        let Run { at, records, answers } = std::mem::take(&mut self.run);
+        let Some(pack) = self.current.as_ref().filter(|_| !answers.is_empty()) else { return };
+        let written = write_all(&pack.file, &records, at);
+        drop(records);
+        let Err(error) = written.and_then(|()| pack.file.sync_data()) else {
+            for (answer, object) in answers {
+                // Who went away sends again; the sweep removes what nobody names.
+                let _ = answer.send(Ok(object));
+            }
+            return;
+        };
+        // Nobody knows what the disk has of it, and a later flush would not say: what comes next begins a pack of its own.
+        self.current = None;
+        for (answer, _) in answers {
+            let again =
+                error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
+            let _ = answer.send(Err(again));
+        }
+    }
+}
+
+/// A pack that is being written; closes itself when dropped.
+struct OpenPack {
     id: Uuid,
     folder: PathBuf,
     path: PathBuf,
@@ -34,14 +179,6 @@ pub(super) struct OpenPack {
     /// Held as long as the pack is written: who starts meanwhile leaves it alone.
     _lock: File,
     bytes_max: u64,
-    space: Mutex<Space>,
-    flush: Flush,
-    /// A write or a flush failed. What was promised before stays promised; nothing more is.
-    failed: AtomicBool,
-}
-
-#[derive(Debug)]
-struct Space {
     /// Where the next record goes.
     next: u64,
     /// Up to where room was set aside.
@@ -50,8 +187,8 @@ struct Space {
 
 impl OpenPack {
     /// Makes a pack with its head, durable in its folder.
-    pub(super) fn create(folder: &Path, open: &Path, buffers: &Buffers, bytes_max: u64) -> io::Result<Self> {
-        let id = Uuid::now_v7();
+    fn create(folder: &Path, buffers: &Buffers, bytes_max: u64) -> io::Result<Self> {
+        let (id, open) = (Uuid::now_v7(), folder.join(OPEN));
         let fresh = open.join(format!("{FRESH}-{}", id.simple()));
         let path = open.join(id.simple().to_string());
         let lock = File::options().write(true).create_new(true).mode(0o600).open(&fresh)?;
@@ -63,40 +200,24 @@ impl OpenPack {
         }
         let head = held.close(&[], head.len())?;
         let file = direct(&fresh, &head).map_or_else(|| lock.try_clone(), Ok)?;
-        write_all(&file, &head, 0)?;
+        write_all(&file, std::slice::from_ref(&head), 0)?;
         file.sync_all()?;
         fs::rename(&fresh, &path)?;
-        File::open(open)?.sync_all()?;
+        File::open(&open)?.sync_all()?;
         let next = head.len() as u64;
-        Ok(Self {
-            id,
-            folder: folder.to_owned(),
-            path,
-            file,
-            _lock: lock,
-            bytes_max,
-            space: Mutex::new(Space { next, set_aside: next }),
-            flush: Flush::default(),
-            failed: AtomicBool::new(false),
-        })
+        Ok(Self { id, folder: folder.to_owned(), path, file, _lock: lock, bytes_max, next, set_aside: next })
     }
 
-    /// Which pack it is.
-    pub(super) const fn id(&self) -> Uuid {
-        self.id
-    }
-
-    /// Gives out room for a record; `None` when there is none left, or the pack failed.
-    pub(super) fn reserve(&self, record_bytes: u64) -> io::Result<Option<u64>> {
-        let mut space = self.space.lock().unwrap_or_else(PoisonError::into_inner);
-        let end = space.next + record_bytes;
-        if end > self.bytes_max || self.failed.load(Ordering::Acquire) {
+    /// Where a record can go; `None` when the pack has no room left for it.
+    fn room_for(&mut self, record_bytes: u64) -> io::Result<Option<u64>> {
+        let end = self.next + record_bytes;
+        if end > self.bytes_max {
             return Ok(None);
         }
-        if end > space.set_aside {
-            space.set_aside = self.set_aside(space.set_aside, end)?;
+        if end > self.set_aside {
+            self.set_aside = self.set_aside(self.set_aside, end)?;
         }
-        Ok(Some(std::mem::replace(&mut space.next, end)))
+        Ok(Some(self.next))
     }
 
     /// Sets room aside up to `end` at least, and gives up to where it did.
@@ -113,23 +234,11 @@ impl OpenPack {
         }
         Err(io::ErrorKind::StorageFull.into())
     }
-
-    /// Writes a record where room was given, gives its memory back, and returns when it would survive a power cut.
-    pub(super) fn write(&self, record: Closed, at: u64) -> io::Result<()> {
-        let written = write_all(&self.file, &record, at);
-        drop(record);
-        let flushed = written.and_then(|()| self.flush.join(|| self.file.sync_data()));
-        if flushed.is_err() {
-            self.failed.store(true, Ordering::Release);
-        }
-        flushed
-    }
 }
 
 impl Drop for OpenPack {
     fn drop(&mut self) {
-        let end = self.space.lock().unwrap_or_else(PoisonError::into_inner).next;
-        if let Err(error) = close(&self.folder, &self.path, &self.file, end) {
+        if let Err(error) = close(&self.folder, &self.path, &self.file, self.next) {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "a pack could not be closed; the next start does it"
@@ -142,15 +251,17 @@ impl Drop for OpenPack {
 fn direct(path: &Path, head: &Closed) -> Option<File> {
     let direct = OFlags::DIRECT.bits().cast_signed();
     let file = File::options().write(true).custom_flags(direct).open(path).ok()?;
-    write_all(&file, head, 0).ok().map(|()| file)
+    write_all(&file, std::slice::from_ref(head), 0).ok().map(|()| file)
 }
 
-fn write_all(file: &File, record: &Closed, at: u64) -> io::Result<()> {
-    let mut slices = record.slices();
+/// Writes records one behind the other.
+fn write_all(file: &File, records: &[Closed], at: u64) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = records.iter().flat_map(Closed::slices).collect();
     let mut rest: &mut [IoSlice<'_>] = &mut slices;
+    let total: usize = records.iter().map(Closed::len).sum();
     let mut done = 0;
-    while done < record.len() {
-        match rustix::io::pwritev(file, rest, at + done as u64) {
+    while done < total {
+        match rustix::io::pwritev(file, &rest[..rest.len().min(WRITE_SLICES_MAX)], at + done as u64) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => {
                 done += written;
@@ -166,7 +277,7 @@ fn write_all(file: &File, record: &Closed, at: u64) -> io::Result<()> {
 /// Gives back what was set aside and not used, and moves a pack to those that are never written again.
 pub(super) fn close(folder: &Path, path: &Path, file: &File, end: u64) -> io::Result<()> {
     let Some(name) = path.file_name() else { return Err(io::ErrorKind::InvalidInput.into()) };
-    if end <= record::BLOCK_BYTES {
+    if end <= BLOCK_BYTES {
         return fs::remove_file(path);
     }
     file.set_len(end)?;
