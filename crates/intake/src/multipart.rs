@@ -3,6 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt as _};
+use memchr::memmem::{self, Finder};
 
 /// Most bytes before the first boundary: real senders have none.
 pub const PREAMBLE_BYTES_MAX: usize = 16 * 1024;
@@ -54,8 +55,9 @@ enum State {
 /// Splits a body. Bytes go in by [`Splitter::push`], pieces come out of [`Splitter::next`].
 #[derive(Debug)]
 pub struct Splitter {
-    delimiter: Vec<u8>,
-    buffer: BytesMut,
+    delimiter: Finder<'static>,
+    /// Slices of what was received, as long as it needs no joining.
+    buffer: Bytes,
     state: State,
 }
 
@@ -65,8 +67,8 @@ impl Splitter {
     pub fn new(boundary: &str) -> Self {
         // The first boundary has no line end before it when there is no preamble.
         Self {
-            delimiter: format!("\r\n--{boundary}").into_bytes(),
-            buffer: BytesMut::from(&b"\r\n"[..]),
+            delimiter: Finder::new(&format!("\r\n--{boundary}")).into_owned(),
+            buffer: Bytes::from_static(b"\r\n"),
             state: State::Preamble,
         }
     }
@@ -77,9 +79,12 @@ impl Splitter {
             return;
         }
         if self.buffer.is_empty() {
-            self.buffer = BytesMut::from(bytes);
+            self.buffer = bytes;
         } else {
-            self.buffer.extend_from_slice(&bytes);
+            let mut joined = BytesMut::with_capacity(self.buffer.len() + bytes.len());
+            joined.extend_from_slice(&self.buffer);
+            joined.extend_from_slice(&bytes);
+            self.buffer = joined.freeze();
         }
     }
 
@@ -90,7 +95,7 @@ impl Splitter {
     pub fn next_piece(&mut self) -> Result<Option<Piece>, MultipartError> {
         loop {
             match self.state {
-                State::Preamble => match find(&self.buffer, &self.delimiter) {
+                State::Preamble => match self.delimiter.find(&self.buffer) {
                     Some(at) => self.pass_boundary(at),
                     None if self.buffer.len() > PREAMBLE_BYTES_MAX => return Err(MultipartError::Preamble),
                     None => return Ok(None),
@@ -116,7 +121,7 @@ impl Splitter {
     }
 
     fn pass_boundary(&mut self, at: usize) {
-        let _ = self.buffer.split_to(at + self.delimiter.len());
+        let _ = self.buffer.split_to(at + self.delimiter.needle().len());
         self.state = State::BehindBoundary;
     }
 
@@ -124,7 +129,7 @@ impl Splitter {
     fn behind_boundary(&mut self) -> Result<bool, MultipartError> {
         let Some(two) = self.buffer.first_chunk::<2>() else { return Ok(false) };
         if two == b"--" {
-            self.buffer = BytesMut::new();
+            self.buffer = Bytes::new();
             self.state = State::Done;
             return Ok(true);
         }
@@ -146,41 +151,38 @@ impl Splitter {
 
     fn head(&mut self) -> Result<Option<Piece>, MultipartError> {
         let searched = self.buffer.len().min(PART_HEAD_BYTES_MAX + 4);
-        let Some(at) = find(&self.buffer[..searched], b"\r\n\r\n") else {
+        let Some(at) = memmem::find(&self.buffer[..searched], b"\r\n\r\n") else {
             if self.buffer.len() > PART_HEAD_BYTES_MAX {
                 return Err(MultipartError::Head);
             }
             return Ok(None);
         };
-        let head = self.buffer.split_to(at).freeze();
+        let head = self.buffer.split_to(at);
         let _ = self.buffer.split_to(4);
         self.state = State::Data;
         Ok(Some(Piece::Part(head.slice(head.len().min(2)..))))
     }
 
     fn data(&mut self) -> Option<Piece> {
-        if let Some(at) = find(&self.buffer, &self.delimiter) {
+        if let Some(at) = self.delimiter.find(&self.buffer) {
             if at > 0 {
-                return Some(Piece::Data(self.buffer.split_to(at).freeze()));
+                return Some(Piece::Data(self.buffer.split_to(at)));
             }
             self.pass_boundary(0);
             return Some(Piece::PartEnd);
         }
         let sure = self.buffer.len() - self.held_back();
-        (sure > 0).then(|| Piece::Data(self.buffer.split_to(sure).freeze()))
+        (sure > 0).then(|| Piece::Data(self.buffer.split_to(sure)))
     }
 
     /// How many of the last bytes may be the beginning of a boundary.
     fn held_back(&self) -> usize {
-        let longest = self.buffer.len().min(self.delimiter.len() - 1);
+        let delimiter = self.delimiter.needle();
+        let longest = self.buffer.len().min(delimiter.len() - 1);
         let tail = &self.buffer[self.buffer.len() - longest..];
-        let begins = |start: &usize| self.delimiter.starts_with(&tail[*start..]);
+        let begins = |start: &usize| delimiter.starts_with(&tail[*start..]);
         (0..longest).find(begins).map_or(0, |start| longest - start)
     }
-}
-
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    memchr::memmem::find(bytes, what)
 }
 
 /// A body that streams in, part by part.

@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -24,7 +25,7 @@ use domain::{
     study::{Evidence, StudyKey},
     uid::{SopClassUid, SopInstanceUid, StudyInstanceUid},
 };
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
 use gate::{Caller, Problem};
 use imaging::sniff::{self, Sniffed};
 use serde_json::{Value, json};
@@ -34,7 +35,7 @@ use crate::{
     config::Config,
     multipart::{Multipart, MultipartError},
     pulse::{Pulse, Reason},
-    receive::{Announced, Intake, Received, Refusal},
+    receive::{Announced, Intake, Received, Receiving, Refusal},
     room::Room,
 };
 
@@ -46,6 +47,9 @@ pub const BOUNDARY_CHARS_MAX: usize = 70;
 const RETRY_AFTER_SECONDS: &str = "2";
 /// One request of this many instances of a study is taken for all of them; clients that send one instance a request say nothing by it.
 const BOUNDARY_INSTANCES_MIN: u32 = 2;
+
+/// Objects of one request that become durable and known at one time, each with its header in memory.
+const FINISHING_MAX: usize = 4;
 
 /// What STOW-RS needs.
 #[derive(Clone)]
@@ -222,23 +226,84 @@ struct Outcome {
     result: Result<Received, Refusal>,
 }
 
+/// A part that was read to its end.
+enum Taken {
+    Refused(Outcome),
+    /// Complete, and neither durable nor known.
+    Complete(Box<Receiving>),
+}
+
+/// Objects of a request that become durable and known while the next ones are read, so that they share flushes.
+#[derive(Default)]
+struct Finishing<'a> {
+    under_way: FuturesOrdered<BoxFuture<'a, Outcome>>,
+    outcomes: Vec<Outcome>,
+}
+
+impl Finishing<'_> {
+    /// Runs a future while objects are finished.
+    async fn beside<T>(&mut self, other: impl Future<Output = T>) -> T {
+        let mut other = pin!(other);
+        loop {
+            tokio::select! {
+                done = &mut other => return done,
+                Some(outcome) = self.under_way.next() => self.outcomes.push(outcome),
+            }
+        }
+    }
+
+    /// Adds a part; waits while too many are under way.
+    async fn add(&mut self, taken: Taken) {
+        self.under_way.push_back(Box::pin(async {
+            match taken {
+                Taken::Refused(outcome) => outcome,
+                Taken::Complete(receiving) => {
+                    let (sop_class, sop_instance) = receiving.names();
+                    Outcome { sop_class, sop_instance, result: receiving.finish().await }
+                }
+            }
+        }));
+        while self.under_way.len() > FINISHING_MAX {
+            self.outcomes.extend(self.under_way.next().await);
+        }
+    }
+
+    /// Everything, in the order of the parts.
+    async fn all(mut self) -> Vec<Outcome> {
+        while let Some(outcome) = self.under_way.next().await {
+            self.outcomes.push(outcome);
+        }
+        self.outcomes
+    }
+}
+
 impl Stow {
     async fn take(&self, target: &Target, headers: &HeaderMap, body: Body) -> Result<Vec<Outcome>, Problem> {
         let boundary = boundary(headers)?;
         let limit = self.config.request_bytes_max;
         let mut parts = Multipart::new(counted(body, limit), &boundary);
-        let mut outcomes = Vec::new();
-        while parts.next_part().await.map_err(|error| broken(&error, limit))?.is_some() {
-            if outcomes.len() == self.config.request_parts_max {
-                return Err(Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "too_many_parts",
-                    "The request has too many parts.",
-                )
-                .next_step("Send the study in several requests."));
+        let mut finishing = Finishing::default();
+        let mut count = 0;
+        let ended = loop {
+            let part = async {
+                if parts.next_part().await.map_err(|error| broken(&error, limit))?.is_none() {
+                    return Ok(None);
+                }
+                if count == self.config.request_parts_max {
+                    return Err(too_many_parts());
+                }
+                let taken = self.take_part(target, &mut parts).await;
+                taken.map(Some).map_err(|error| broken(&error, limit))
+            };
+            match finishing.beside(part).await {
+                Ok(Some(taken)) => finishing.add(taken).await,
+                Ok(None) => break Ok(()),
+                Err(problem) => break Err(problem),
             }
-            outcomes.push(self.take_part(target, &mut parts).await.map_err(|error| broken(&error, limit))?);
-        }
+            count += 1;
+        };
+        let outcomes = finishing.all().await;
+        ended?;
         if outcomes.is_empty() {
             return Err(Problem::new(
                 StatusCode::BAD_REQUEST,
@@ -250,12 +315,12 @@ impl Stow {
     }
 
     /// Takes one part. An error is one of the request as a whole; a refused object is an [`Outcome`].
-    async fn take_part<S>(&self, target: &Target, part: &mut Multipart<S>) -> Result<Outcome, MultipartError>
+    async fn take_part<S>(&self, target: &Target, part: &mut Multipart<S>) -> Result<Taken, MultipartError>
     where
         S: Stream<Item = Result<Bytes, std::io::Error>> + Unpin,
     {
         if !self.room.is_there() {
-            return drain(part, Refusal::Full).await;
+            return drain(part, Refusal::Full).await.map(Taken::Refused);
         }
         let mut beginning = BytesMut::new();
         let head = loop {
@@ -264,13 +329,13 @@ impl Stow {
             beginning.extend_from_slice(&chunk.unwrap_or_default());
             match sniff::part10(&beginning, is_whole) {
                 Sniffed::More if is_whole => {
-                    return drain(part, Refusal::NotUnderstood("it ends within its file meta".to_owned()))
-                        .await;
+                    let refusal = Refusal::NotUnderstood("it ends within its file meta".to_owned());
+                    return drain(part, refusal).await.map(Taken::Refused);
                 }
                 Sniffed::More => {}
                 Sniffed::DataSet(place) => break place,
                 Sniffed::NotDicom(reason) => {
-                    return drain(part, Refusal::NotUnderstood(reason.to_owned())).await;
+                    return drain(part, Refusal::NotUnderstood(reason.to_owned())).await.map(Taken::Refused);
                 }
             }
         };
@@ -287,12 +352,11 @@ impl Stow {
             if let Err(refusal) = receiving.write(bytes).await {
                 let (sop_class, sop_instance) = receiving.names();
                 let drained = drain(part, refusal).await?;
-                return Ok(Outcome { sop_class, sop_instance, ..drained });
+                return Ok(Taken::Refused(Outcome { sop_class, sop_instance, ..drained }));
             }
             next = part.chunk().await?;
         }
-        let (sop_class, sop_instance) = receiving.names();
-        Ok(Outcome { sop_class, sop_instance, result: receiving.finish().await })
+        Ok(Taken::Complete(Box::new(receiving)))
     }
 
     /// Tells the catalog what the end of the request says about completeness.
@@ -320,6 +384,11 @@ impl Stow {
             }
         }
     }
+}
+
+fn too_many_parts() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_parts", "The request has too many parts.")
+        .next_step("Send the study in several requests.")
 }
 
 /// Reads a refused part to its end, so that the next one can be read.
