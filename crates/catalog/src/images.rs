@@ -60,8 +60,8 @@ async fn sender_said(change: &mut Change, key: &StudyKey, evidence: &Evidence) -
     study.completeness = study.completeness.clone().sender_said(evidence.clone(), study.instance_count);
     row::write_completeness(change, &study).await?;
     match (before, study.completeness.belief) {
-        (_, Belief::Arriving { decide_at }) if decide_at <= at => {
-            outbox::study_stored(change, key, study.priority, at).await
+        (_, Belief::Arriving { decide_at }) if study.completeness.belief != before => {
+            outbox::study_stored(change, key, study.priority, decide_at).await
         }
         (Belief::Short { .. }, Belief::Complete { .. }) => {
             audit_study(change, &CATALOG, Action::StudyCompleted, key, &belief_detail(&study), at).await?;

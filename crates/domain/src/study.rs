@@ -152,6 +152,10 @@ impl Evidence {
     }
 }
 
+/// How long after the end of a request the next one of the same study may begin: clients send large studies in several requests, one
+/// behind the other, and a draft for each would be thrown away.
+pub const BETWEEN_REQUESTS_MAX: Duration = Duration::from_secs(2);
+
 impl Completeness {
     /// A study whose first image has just come.
     #[must_use]
@@ -170,7 +174,8 @@ impl Completeness {
         self
     }
 
-    /// The sender told something: decide now when `here` reaches what was said, else go on waiting for the quiet period.
+    /// The sender told something: decide when `here` reaches what was said (at once for a count, soon for the end of a request), else go
+    /// on waiting for the quiet period.
     #[must_use]
     pub fn sender_said(mut self, evidence: Evidence, here: u32) -> Self {
         let at = evidence.at();
@@ -179,9 +184,17 @@ impl Completeness {
             Evidence::RequestBoundary { .. } => self.expected().is_none_or(|expected| here >= expected),
             Evidence::QuietPeriod { .. } | Evidence::LateImages { .. } => false,
         };
+        let pause = match &evidence {
+            Evidence::RequestBoundary { .. } => BETWEEN_REQUESTS_MAX,
+            Evidence::SenderCount { .. } | Evidence::QuietPeriod { .. } | Evidence::LateImages { .. } => {
+                Duration::ZERO
+            }
+        };
         self.learn(evidence);
         match self.belief {
-            Belief::Arriving { .. } if satisfied => self.belief = Belief::Arriving { decide_at: at },
+            Belief::Arriving { decide_at } if satisfied => {
+                self.belief = Belief::Arriving { decide_at: decide_at.min(at + pause) };
+            }
             Belief::Arriving { .. } | Belief::Complete { .. } => {}
             Belief::Short { .. } if satisfied => self.belief = Belief::Complete { since: at },
             Belief::Short { .. } => {}
@@ -253,11 +266,17 @@ mod tests {
     }
 
     #[test]
-    fn a_request_boundary_and_a_count_decide_at_once() {
+    fn a_count_decides_at_once_and_a_request_boundary_soon() {
         let boundary = Evidence::RequestBoundary { instances: 28, at: at(5) };
         let study = Completeness::arriving(at(5), QUIET).sender_said(boundary.clone(), 28);
+        assert_eq!(study.clone().decide(at(5), 28, at(5)), None, "the next request may follow");
+        let study = study.decide(at(7), 28, at(5)).unwrap();
+        assert_eq!((study.belief, study.evidence), (Belief::Complete { since: at(7) }, vec![boundary]));
+
+        let counted = Evidence::SenderCount { expected: 28, at: at(5) };
+        let study = Completeness::arriving(at(5), QUIET).sender_said(counted.clone(), 28);
         let study = study.decide(at(5), 28, at(5)).unwrap();
-        assert_eq!((study.belief, study.evidence), (Belief::Complete { since: at(5) }, vec![boundary]));
+        assert_eq!((study.belief, study.evidence), (Belief::Complete { since: at(5) }, vec![counted]));
 
         let study = Completeness::arriving(at(5), QUIET)
             .sender_said(Evidence::SenderCount { expected: 30, at: at(5) }, 28);
