@@ -21,6 +21,7 @@ use crate::{
     dialect::{BUSY_TIMEOUT_MS, Dialect},
     error::{OpenError, Problem},
     images::Remembered,
+    scribe::{Expected, Scribe},
     sql::{Columns as _, Sql},
 };
 
@@ -41,6 +42,8 @@ pub struct SqlCatalog {
     readers: AnyPool,
     file: Option<PathBuf>,
     remembered: Arc<Remembered>,
+    /// With SQLite only.
+    scribe: Option<Scribe>,
 }
 
 /// A transaction that changes something. Dropping it undoes everything.
@@ -247,7 +250,16 @@ impl SqlCatalog {
         // The writer comes first: it makes the write-ahead log that the readers open.
         let writers = pool(&address, Dialect::Sqlite, true, 1).await?;
         let readers = pool(&address, Dialect::Sqlite, false, SQLITE_READERS_MAX).await?;
-        Ok(Self { dialect: Dialect::Sqlite, writers, readers, file: Some(path), remembered: Arc::default() })
+        let scribe =
+            Scribe::start(&path).map_err(|problem| OpenError::Connect(problem.during("connecting")))?;
+        Ok(Self {
+            dialect: Dialect::Sqlite,
+            writers,
+            readers,
+            file: Some(path),
+            remembered: Arc::default(),
+            scribe: Some(scribe),
+        })
     }
 
     async fn postgres(url: &str, connections: u32) -> Result<Self, OpenError> {
@@ -261,6 +273,7 @@ impl SqlCatalog {
             readers: pool,
             file: None,
             remembered: Arc::default(),
+            scribe: None,
         })
     }
 
@@ -276,6 +289,22 @@ impl SqlCatalog {
     pub(crate) async fn begin(&self) -> Result<Change, Problem> {
         let inner = self.writers.begin_with(self.dialect.begin()).await?;
         Ok(Change { inner, dialect: self.dialect })
+    }
+
+    /// Writes all statements if each changes the expected rows, else nothing; whether it did.
+    pub(crate) async fn write_if_as_expected(&self, statements: Vec<Expected>) -> Result<bool, Problem> {
+        if let Some(scribe) = &self.scribe {
+            return scribe.write(statements).await;
+        }
+        let mut change = self.begin().await?;
+        for Expected { statement, rows } in statements {
+            // Dropping the transaction undoes it.
+            if statement.execute(&mut change).await? != rows as u64 {
+                return Ok(false);
+            }
+        }
+        change.commit().await?;
+        Ok(true)
     }
 
     pub(crate) async fn begin_snapshot(&self) -> Result<Transaction<'static, Any>, Problem> {

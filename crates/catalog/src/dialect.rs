@@ -8,6 +8,9 @@ static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// How long a statement waits for another writer, in milliseconds.
 pub(crate) const BUSY_TIMEOUT_MS: u32 = 10_000;
+/// Pages of SQLite's log, of 4 KiB, after which they are moved into the file: the rows of a study that arrives change with every image, and
+/// are moved once.
+const CHECKPOINT_PAGES: u32 = 4_000;
 /// How long PostgreSQL works on one statement, in milliseconds: no query of ours is meant to take a second.
 pub(crate) const STATEMENT_TIMEOUT_MS: u32 = 30_000;
 /// How long PostgreSQL lets a transaction sit idle, in milliseconds: its process is gone or stuck.
@@ -100,6 +103,7 @@ impl Dialect {
                 "PRAGMA journal_mode = WAL".to_owned(),
                 "PRAGMA synchronous = FULL".to_owned(),
                 "PRAGMA foreign_keys = ON".to_owned(),
+                format!("PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}"),
                 format!("PRAGMA query_only = {}", if writes { "OFF" } else { "ON" }),
             ],
             Self::Postgres => vec![

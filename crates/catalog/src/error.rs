@@ -94,6 +94,36 @@ impl Problem {
         Self::Lost(Description { code: String::new(), words: words.to_owned() })
     }
 
+    /// The database cannot do it now.
+    pub(crate) fn away(words: &str) -> Self {
+        Self::Away(Description { code: String::new(), words: words.to_owned() })
+    }
+
+    /// The database does not take it.
+    pub(crate) fn refused(words: &str) -> Self {
+        Self::Refused(Description { code: String::new(), words: words.to_owned() })
+    }
+
+    /// An error of SQLite, by its extended result code.
+    pub(crate) fn from_sqlite(code: i32, words: String) -> Self {
+        let description = Description { code: format!("SQLite {code}"), words };
+        match code & 0xff {
+            sqlite_code::BUSY
+            | sqlite_code::LOCKED
+            | sqlite_code::NO_MEMORY
+            | sqlite_code::READ_ONLY
+            | sqlite_code::INPUT_OUTPUT
+            | sqlite_code::FULL
+            | sqlite_code::CANNOT_OPEN => Self::Away(description),
+            _ => Self::Refused(description),
+        }
+    }
+
+    /// Whether the database met something other than was expected, rather than that it is away.
+    pub(crate) const fn is_of_the_statement(&self) -> bool {
+        !matches!(self, Self::Away(_))
+    }
+
     /// Whether the whole transaction may be run again at once.
     pub(crate) const fn is_lost_race(&self) -> bool {
         matches!(self, Self::Lost(_))
@@ -135,18 +165,7 @@ fn from_database(error: &dyn sqlx::error::DatabaseError) -> Problem {
     if error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
         return from_postgres(code, error);
     }
-    let primary = code.parse::<i32>().map(|extended| extended & 0xff).unwrap_or_default();
-    let description = Description { code: format!("SQLite {code}"), words: error.message().to_owned() };
-    match primary {
-        sqlite_code::BUSY
-        | sqlite_code::LOCKED
-        | sqlite_code::NO_MEMORY
-        | sqlite_code::READ_ONLY
-        | sqlite_code::INPUT_OUTPUT
-        | sqlite_code::FULL
-        | sqlite_code::CANNOT_OPEN => Problem::Away(description),
-        _ => Problem::Refused(description),
-    }
+    Problem::from_sqlite(code.parse().unwrap_or_default(), error.message().to_owned())
 }
 
 /// Sorts a PostgreSQL error by its SQLSTATE (PostgreSQL manual, appendix A).

@@ -24,6 +24,7 @@ mod outbox;
 mod peers;
 mod readings;
 mod reports;
+mod scribe;
 mod sql;
 mod trail;
 mod uploads;

@@ -22,7 +22,7 @@ use sqlx::{
     query::Query,
 };
 
-use crate::{dialect::Dialect, error::Problem};
+use crate::error::Problem;
 
 /// A statement and its values. Its text is made of constants and placeholders alone; values only ever come in as [`Value`].
 #[derive(Default)]
@@ -79,22 +79,9 @@ impl Sql {
         self.push(")")
     }
 
-    /// Goes on with another statement, whose placeholders are counted on from ours.
-    fn append(&mut self, other: Self) {
-        let before = self.values.len();
-        let mut parts = other.text.split('$');
-        self.text.push_str(parts.next().unwrap_or_default());
-        for part in parts {
-            let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-            let (number, rest) = part.split_at(digits);
-            let number: usize =
-                number.parse().expect("a dollar sign is only written before a placeholder's number");
-            self.text.push('$');
-            self.text.push_str(&(before + number).to_string());
-            self.text.push_str(rest);
-        }
-        self.text.push_str(";\n");
-        self.values.extend(other.values);
+    /// The text, and the values of its placeholders in the order of their numbers.
+    pub(crate) fn into_parts(self) -> (String, Vec<Value>) {
+        (self.text, self.values)
     }
 
     fn query<'q>(self) -> Query<'q, Any, AnyArguments> {
@@ -128,31 +115,6 @@ fn arguments(values: Vec<Value>) -> AnyArguments {
         added.expect("texts, numbers and bytes can always be handed to the driver");
     }
     arguments
-}
-
-/// Runs statements that give no rows, one after the other, and counts the rows that they changed in all. SQLite gets them in one piece:
-/// its driver has a thread for each connection, and every turn between that and ours costs more than most statements.
-pub(crate) async fn run_together(
-    statements: Vec<Sql>,
-    dialect: Dialect,
-    connection: &mut AnyConnection,
-) -> Result<u64, Problem> {
-    match dialect {
-        Dialect::Sqlite => {
-            let mut all = Sql::default();
-            for statement in statements {
-                all.append(statement);
-            }
-            all.execute(connection).await
-        }
-        Dialect::Postgres => {
-            let mut changed = 0;
-            for statement in statements {
-                changed += statement.execute(connection).await?;
-            }
-            Ok(changed)
-        }
-    }
 }
 
 /// NUL ends a text for some and is refused by others; no text of ours needs one.

@@ -20,7 +20,8 @@ use super::{arrivals, row};
 use crate::{
     SqlCatalog,
     error::Problem,
-    sql::{Sql, json, run_together},
+    scribe::Expected,
+    sql::{Sql, json},
     wire::WireCompleteness,
 };
 
@@ -116,29 +117,27 @@ pub(crate) async fn record(
 ) -> Result<Option<Vec<ArrivalOutcome>>, Problem> {
     let Some(steps) = catalog.remembered().steps(arrivals, at) else { return Ok(None) };
     let mut statements = Vec::new();
-    let mut expected = 0;
     for step in &steps {
-        expected += write(step, at, &mut statements);
+        write(step, at, &mut statements);
     }
-    let keys = || steps.iter().map(|step| &step.before.study.key);
-    let mut change = catalog.begin().await?;
-    let changed = run_together(statements, change.dialect, &mut change).await;
-    if !matches!(changed, Ok(changed) if changed == expected) {
-        // Dropping the transaction undoes it. What is wrong, the long way finds out and says.
-        catalog.remembered().forget(keys());
-        return Ok(None);
+    match catalog.write_if_as_expected(statements).await {
+        Ok(true) => {
+            catalog.remembered().keep(steps.into_iter().map(|step| step.after));
+            Ok(Some(vec![ArrivalOutcome::Stored; arrivals.len()]))
+        }
+        outcome => {
+            catalog.remembered().forget(steps.iter().map(|step| &step.before.study.key));
+            // What is not as remembered, the long way finds out and says; what failed, has failed.
+            outcome
+                .map(|_| None)
+                .or_else(|problem| problem.is_of_the_statement().then_some(None).ok_or(problem))
+        }
     }
-    if let Err(problem) = change.commit().await {
-        catalog.remembered().forget(keys());
-        return Err(problem);
-    }
-    catalog.remembered().keep(steps.into_iter().map(|step| step.after));
-    Ok(Some(vec![ArrivalOutcome::Stored; arrivals.len()]))
 }
 
-/// Adds the statements for one study, the row of the study first, as the long way locks it; gives how many rows they change when
-/// everything is as remembered.
-fn write(step: &Step<'_>, at: Timestamp, statements: &mut Vec<Sql>) -> u64 {
+/// Adds the statements for one study, the row of the study first, as the long way locks it.
+fn write(step: &Step<'_>, at: Timestamp, statements: &mut Vec<Expected>) {
+    let mut add = |statement, rows| statements.push(Expected { statement, rows });
     let Step { before, after, images } = step;
     let (key, before, study) = (&before.study.key, &before.study, &after.study);
     let update = Sql::new(
@@ -147,7 +146,7 @@ fn write(step: &Step<'_>, at: Timestamp, statements: &mut Vec<Sql>) -> u64 {
          WHERE centre = $1 AND study = $2 AND generation = $9 AND instance_count = $10 AND completeness = $11
              AND priority = $12 AND signed_version = 0",
     );
-    statements.push(
+    add(
         update
             .bind(&key.centre)
             .bind(&key.uid)
@@ -161,10 +160,10 @@ fn write(step: &Step<'_>, at: Timestamp, statements: &mut Vec<Sql>) -> u64 {
             .bind(before.instance_count)
             .bind(json(&WireCompleteness::new(&before.completeness)))
             .bind(before.priority),
+        1,
     );
-    let mut rows = 1 + images.len() as u64;
     for chunk in images.chunks(arrivals::INSTANCES_PER_STATEMENT) {
-        statements.push(row::insert_instances(chunk.iter().map(|arrival| &arrival.instance)));
+        add(row::insert_instances(chunk.iter().map(|arrival| &arrival.instance)), chunk.len());
     }
     let mut by_series: BTreeMap<&SeriesInstanceUid, u32> = BTreeMap::new();
     for arrival in images {
@@ -175,12 +174,10 @@ fn write(step: &Step<'_>, at: Timestamp, statements: &mut Vec<Sql>) -> u64 {
             "UPDATE series SET instance_count = instance_count + $4
              WHERE centre = $1 AND study = $2 AND series = $3",
         );
-        statements.push(update.bind(&key.centre).bind(&key.uid).bind(series).bind(count));
-        rows += 1;
+        add(update.bind(&key.centre).bind(&key.uid).bind(series).bind(count), 1);
     }
     let tally = arrivals::Tally::stored(images.len());
-    let follow_up = arrivals::follow_up(study, &images[0].source, &tally, at);
-    rows += follow_up.len() as u64;
-    statements.extend(follow_up);
-    rows
+    for statement in arrivals::follow_up(study, &images[0].source, &tally, at) {
+        add(statement, 1);
+    }
 }
