@@ -43,21 +43,35 @@ impl FileMeta {
                 return Err(FileMetaError::Uid { name });
             }
         }
-        let mut group = Vec::with_capacity(256);
-        group.extend_from_slice(&[0x02, 0x00, 0x01, 0x00, b'O', b'B', 0, 0, 2, 0, 0, 0, 0x00, 0x01]);
-        put(&mut group, 0x0002, *b"UI", &self.sop_class_uid, 0);
-        put(&mut group, 0x0003, *b"UI", &self.sop_instance_uid, 0);
-        put(&mut group, 0x0010, *b"UI", &self.transfer_syntax_uid, 0);
-        put(&mut group, 0x0012, *b"UI", IMPLEMENTATION_CLASS_UID, 0);
-        put(&mut group, 0x0013, *b"SH", IMPLEMENTATION_VERSION_NAME, b' ');
-
-        let mut bytes = vec![0; PREAMBLE_LENGTH];
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&[0x02, 0x00, 0x00, 0x00, b'U', b'L', 4, 0]);
-        bytes.extend_from_slice(&(group.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(&group);
-        Ok(bytes)
+        Ok(prefix(Some(&self.sop_class_uid), Some(&self.sop_instance_uid), &self.transfer_syntax_uid))
     }
+}
+
+/// The first bytes of a file whose data set does not say which instance it is; so it is no DICOM file in the sense of the standard, but
+/// readers find the data set. Arguments that are no UIDs are left out.
+#[must_use]
+pub fn partial_prefix(sop_class: Option<&str>, sop_instance: Option<&str>, transfer_syntax: &str) -> Vec<u8> {
+    let of_uid = |uid: Option<&'_ str>| uid.filter(|uid| text::is_uid(uid)).map(str::to_owned);
+    prefix(of_uid(sop_class).as_deref(), of_uid(sop_instance).as_deref(), transfer_syntax)
+}
+
+fn prefix(sop_class: Option<&str>, sop_instance: Option<&str>, transfer_syntax: &str) -> Vec<u8> {
+    let mut group = Vec::with_capacity(256);
+    group.extend_from_slice(&[0x02, 0x00, 0x01, 0x00, b'O', b'B', 0, 0, 2, 0, 0, 0, 0x00, 0x01]);
+    for (element, uid) in [(0x0002, sop_class), (0x0003, sop_instance), (0x0010, Some(transfer_syntax))] {
+        if let Some(uid) = uid {
+            put(&mut group, element, *b"UI", uid, 0);
+        }
+    }
+    put(&mut group, 0x0012, *b"UI", IMPLEMENTATION_CLASS_UID, 0);
+    put(&mut group, 0x0013, *b"SH", IMPLEMENTATION_VERSION_NAME, b' ');
+
+    let mut bytes = vec![0; PREAMBLE_LENGTH];
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&[0x02, 0x00, 0x00, 0x00, b'U', b'L', 4, 0]);
+    bytes.extend_from_slice(&(group.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&group);
+    bytes
 }
 
 fn put(group: &mut Vec<u8>, element: u16, vr: [u8; 2], value: &str, padding: u8) {
