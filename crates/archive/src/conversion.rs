@@ -5,6 +5,7 @@ use bytes::Bytes;
 use domain::{
     image::Instance,
     port::{Storage, StorageError},
+    text::CharacterSetRule,
 };
 use gate::Problem;
 use imaging::{
@@ -72,11 +73,17 @@ pub(crate) async fn beginning(storage: &dyn Storage, instance: &Instance) -> Res
 
 /// The header of an object as a DICOM JSON object, bulk data by reference. When it cannot be made, what the
 /// catalog knows stands in its place, so that one odd object does not hide a series.
-pub(crate) async fn json(shared: &Shared, instance: &Instance, base: &str) -> Result<Bytes, StorageError> {
+pub(crate) async fn json(
+    shared: &Shared,
+    instance: &Instance,
+    character_set: Option<CharacterSetRule>,
+    base: &str,
+) -> Result<Bytes, StorageError> {
     let bulk_base = format!("{}/bulkdata", instance_address(base, instance));
     let written = match beginning(&*shared.storage, instance).await {
         Ok(Beginning { header, .. }) => with_header(header.bytes.len(), move || {
-            let object = json::metadata(&header, &bulk_base).map_err(HeaderError::Refused)?;
+            let object = json::metadata_under(&header, character_set.as_ref(), &bulk_base)
+                .map_err(HeaderError::Refused)?;
             Ok(Value::Object(object).to_string())
         })
         .await

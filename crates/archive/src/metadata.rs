@@ -18,7 +18,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::{Bytes, BytesMut};
-use domain::{audit::Action, image::Instance, port::StorageError, study::StudyKey, uid::SeriesInstanceUid};
+use domain::{
+    audit::Action, image::Instance, port::StorageError, study::StudyKey, text::CharacterSetRule,
+    uid::SeriesInstanceUid,
+};
 use futures::{Stream, StreamExt as _, TryStreamExt as _, future, stream, stream::BoxStream};
 use gate::Problem;
 
@@ -74,7 +77,8 @@ pub(crate) async fn instance(
         return Ok(response);
     }
     let mut body = BytesMut::from(&b"["[..]);
-    body.extend_from_slice(&conversion::json(&shared, &instance, &target.base).await?);
+    let rule = rules(&shared, &target.study()?).await?.remove(&instance.series);
+    body.extend_from_slice(&conversion::json(&shared, &instance, rule, &target.base).await?);
     body.extend_from_slice(b"]");
     Ok(validator.put_on(([(header::CONTENT_TYPE, media_type)], body.freeze()).into_response()))
 }
@@ -95,6 +99,7 @@ async fn of_series(
     if let Some(response) = validator.not_modified(headers) {
         return Ok(response);
     }
+    let mut rules = rules(shared, &study.key).await?;
     let name = |series: &SeriesInstanceUid| Name {
         study: study.key.clone(),
         series: series.clone(),
@@ -103,13 +108,23 @@ async fn of_series(
     };
     let series: Vec<_> = instances
         .chunk_by(|a, b| a.series == b.series)
-        .map(|series| (name(&series[0].series), series.to_vec()))
+        .map(|series| (name(&series[0].series), rules.remove(&series[0].series), series.to_vec()))
         .collect();
     let written = {
         let shared = shared.clone();
-        stream::iter(series).flat_map(move |(name, instances)| written(shared.clone(), name, instances))
+        stream::iter(series)
+            .flat_map(move |(name, rule, instances)| written(shared.clone(), name, rule, instances))
     };
     Ok(validator.put_on(array(media_type, written).await?))
+}
+
+/// How texts of the series of a study are read, where a rule says so.
+async fn rules(
+    shared: &State,
+    study: &StudyKey,
+) -> Result<HashMap<SeriesInstanceUid, CharacterSetRule>, Problem> {
+    let series = shared.catalog.series(study).await?;
+    Ok(series.into_iter().filter_map(|series| Some((series.uid, series.attributes.character_set?))).collect())
 }
 
 /// A JSON array. It waits for the first of its objects, so that a store that is away is said by the status.
@@ -137,7 +152,12 @@ async fn array(
 }
 
 /// The objects of a series, written one after another, or the whole series as it was written before.
-fn written(shared: State, name: Name, instances: Vec<Instance>) -> BoxStream<'static, Written> {
+fn written(
+    shared: State,
+    name: Name,
+    rule: Option<CharacterSetRule>,
+    instances: Vec<Instance>,
+) -> BoxStream<'static, Written> {
     if let Some(known) = shared.metadata.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
         return stream::iter([Ok(known)]).boxed();
     }
@@ -145,7 +165,7 @@ fn written(shared: State, name: Name, instances: Vec<Instance>) -> BoxStream<'st
     let objects = stream::iter(instances)
         .map({
             let shared = shared.clone();
-            move |instance| object(shared.clone(), instance, base.clone())
+            move |instance| object(shared.clone(), instance, rule.clone(), base.clone())
         })
         .buffered(at_once);
     let gathering = Gathering {
@@ -171,8 +191,8 @@ fn written(shared: State, name: Name, instances: Vec<Instance>) -> BoxStream<'st
 }
 
 /// Each object in a task of its own, so that several processors write.
-async fn object(shared: State, instance: Instance, base: String) -> Written {
-    let task = tokio::spawn(async move { conversion::json(&shared, &instance, &base).await });
+async fn object(shared: State, instance: Instance, rule: Option<CharacterSetRule>, base: String) -> Written {
+    let task = tokio::spawn(async move { conversion::json(&shared, &instance, rule, &base).await });
     task.await.unwrap_or_else(|error| {
         Err(StorageError::Unavailable { operation: "writing metadata", source: Box::new(error) })
     })

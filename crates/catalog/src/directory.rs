@@ -9,7 +9,7 @@ use domain::{
     id::{CentreId, PersonId, PhysicianId, TokenId},
     person::{Credentials, Person, Physician, Role, Scope, Session, Token},
     port::catalog::{ChangeError, Directory, DirectoryRefusal, Known},
-    text::{AeTitle, EmailAddress, PersonName},
+    text::{AeTitle, CharacterSetRule, EmailAddress, PersonName},
 };
 use sqlx::{AnyConnection, any::AnyRow};
 
@@ -78,13 +78,14 @@ async fn put_centre(
     let policy = &centre.policy;
     Sql::new(
         "INSERT INTO centre (id, name, address, phone, contact, accept_any_ae, quiet_period, mail_detail,
-                             delivery_deadline, acknowledgement_deadline)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                             delivery_deadline, acknowledgement_deadline, keeps_unreadable, character_set)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, address = excluded.address, phone = excluded.phone,
              contact = excluded.contact, accept_any_ae = excluded.accept_any_ae,
              quiet_period = excluded.quiet_period, mail_detail = excluded.mail_detail,
              delivery_deadline = excluded.delivery_deadline,
-             acknowledgement_deadline = excluded.acknowledgement_deadline",
+             acknowledgement_deadline = excluded.acknowledgement_deadline,
+             keeps_unreadable = excluded.keeps_unreadable, character_set = excluded.character_set",
     )
     .bind(&centre.id)
     .bind(&centre.name)
@@ -96,6 +97,8 @@ async fn put_centre(
     .bind(detail_word(policy.mail_detail))
     .bind(policy.delivery_deadline)
     .bind(policy.acknowledgement_deadline)
+    .bind(policy.keeps_unreadable)
+    .bind(policy.character_set.as_ref().map(ToString::to_string))
     .execute(change)
     .await?;
     // What is allowed to a title stays with it as long as the centre lists it.
@@ -130,6 +133,8 @@ fn centre_of(row: &AnyRow, ae_titles: Vec<AeTitle>) -> Result<Centre, Problem> {
             mail_detail: row.parsed("mail_detail", read_detail)?,
             delivery_deadline: row.duration("delivery_deadline")?,
             acknowledgement_deadline: row.duration("acknowledgement_deadline")?,
+            keeps_unreadable: row.flag("keeps_unreadable")?,
+            character_set: row.parsed_maybe("character_set", CharacterSetRule::parse)?,
         },
     })
 }

@@ -22,6 +22,7 @@ mod images;
 mod orders;
 mod outbox;
 mod peers;
+mod quarantine;
 mod readings;
 mod reports;
 mod scribe;

@@ -8,7 +8,7 @@ use domain::{
     id::CentreId,
     peer::{AllowedServices, CertificateRule, KnownPeer, Network, PeerAddress, PeerPolicy},
     port::catalog::{Known, Peers},
-    text::AeTitle,
+    text::{AeTitle, CharacterSetRule},
 };
 use serde::{Deserialize, Serialize};
 use sqlx::{AnyConnection, any::AnyRow};
@@ -30,6 +30,8 @@ struct WirePolicy {
     storage: bool,
     commitment: bool,
     address: Option<WireAddress>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    character_set: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -60,6 +62,7 @@ impl WirePolicy {
             storage: policy.services.storage,
             commitment: policy.services.commitment,
             address: address.map(|PeerAddress { host, port, tls }| WireAddress { host, port, tls }),
+            character_set: policy.character_set.as_ref().map(ToString::to_string),
         }
     }
 
@@ -72,12 +75,17 @@ impl WirePolicy {
             }
             Some(WireCertificate::Subject(subject)) => Some(CertificateRule::Subject(subject)),
         };
+        let character_set = match self.character_set {
+            None => None,
+            Some(text) => Some(CharacterSetRule::parse(&text)?),
+        };
         Some(PeerPolicy {
             networks: self.networks.iter().map(|text| Network::parse(text)).collect::<Option<_>>()?,
             requires_tls: self.requires_tls,
             certificate,
             services: AllowedServices { storage: self.storage, commitment: self.commitment },
             address: self.address.map(|WireAddress { host, port, tls }| PeerAddress { host, port, tls }),
+            character_set,
         })
     }
 }
@@ -159,11 +167,18 @@ mod tests {
             certificate: Some(CertificateRule::Subject("CN=ct".to_owned())),
             services: AllowedServices { storage: true, commitment: false },
             address: PeerAddress::parse("pacs:2762", true),
+            character_set: None,
         };
         let golden = r#"{"networks":["192.0.2.0/24"],"requires_tls":true,"certificate":{"by":"subject","is":"CN=ct"},"storage":true,"commitment":false,"address":{"host":"pacs","port":2762,"tls":true}}"#;
         assert_eq!(json(&WirePolicy::new(&policy)), golden);
         let read = |text: &str| serde_json::from_str::<WirePolicy>(text).unwrap().read();
-        assert_eq!(read(golden), Some(policy));
+        assert_eq!(read(golden), Some(policy.clone()));
         assert_eq!(read(&golden.replace("192.0.2.0/24", "everything")), None);
+
+        let policy = PeerPolicy { character_set: CharacterSetRule::new("ISO_IR 100", true), ..policy };
+        let golden =
+            golden.replace("\"tls\":true}}", "\"tls\":true},\"character_set\":\"force ISO_IR 100\"}");
+        assert_eq!(json(&WirePolicy::new(&policy)), golden);
+        assert_eq!(read(&golden), Some(policy));
     }
 }

@@ -4,8 +4,8 @@ use domain::{
     Duration, Timestamp,
     digest::{ImageSetDigest, Sha256Digest},
     id::{
-        CentreId, CommitmentId, DeliveryId, EventId, MailId, OrderId, PersonId, PhysicianId, TaskId, TokenId,
-        UploadBatchId, UploadId, UploadSpoolId,
+        CentreId, CommitmentId, DeliveryId, EventId, MailId, OrderId, PersonId, PhysicianId, QuarantineId,
+        TaskId, TokenId, UploadBatchId, UploadId, UploadSpoolId,
     },
     object::ObjectKey,
     text::{AccessionNumber, AeTitle, EmailAddress, PatientId, PersonName},
@@ -263,6 +263,7 @@ by_display!(
     OrderId,
     PersonId,
     PhysicianId,
+    QuarantineId,
     TaskId,
     TokenId,
     UploadBatchId,

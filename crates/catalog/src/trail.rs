@@ -201,16 +201,7 @@ async fn close_task(
     sql.push(change.dialect.for_update());
     let Some(row) = sql.first(change).await? else { return Ok(None) };
     let task = Task { closed: Some(closure.clone()), ..task_of(&row)? };
-    Sql::new(
-        "UPDATE task SET closed_at = $3, closed_by = $4, closed_note = $5 WHERE centre = $1 AND id = $2",
-    )
-    .bind(&task.centre)
-    .bind(id)
-    .bind(closure.at)
-    .bind(closure.by)
-    .bind(&closure.note)
-    .execute(change)
-    .await?;
+    close(change, &task, &closure).await?;
     match task.kind {
         TaskKind::Conflict => {
             crate::images::resolve_conflicts(change, &task.centre, &row.text("subject")?, closure.at).await?;
@@ -221,8 +212,24 @@ async fn close_task(
         | TaskKind::MissingImages
         | TaskKind::ImagesAfterSignature
         | TaskKind::ObjectDamaged
-        | TaskKind::CommitmentUnreported => {}
+        | TaskKind::CommitmentUnreported
+        | TaskKind::Quarantine => {}
     }
+    Ok(Some(task))
+}
+
+/// Closes a task with its audit.
+async fn close(connection: &mut AnyConnection, task: &Task, closure: &Closure) -> Result<(), Problem> {
+    Sql::new(
+        "UPDATE task SET closed_at = $3, closed_by = $4, closed_note = $5 WHERE centre = $1 AND id = $2",
+    )
+    .bind(&task.centre)
+    .bind(task.id)
+    .bind(closure.at)
+    .bind(closure.by)
+    .bind(&closure.note)
+    .execute(connection)
+    .await?;
     let line = Line {
         actor: &Actor::Person(closure.by),
         action: Action::TaskClosed,
@@ -231,8 +238,23 @@ async fn close_task(
         detail: task.kind.as_str(),
         at: closure.at,
     };
-    audit(change, line).await?;
-    Ok(Some(task))
+    audit(connection, line).await
+}
+
+/// Closes the open task of a subject, if there is one: what it asked for was done elsewhere.
+pub(crate) async fn close_subject(
+    connection: &mut AnyConnection,
+    centre: &CentreId,
+    kind: TaskKind,
+    subject: &str,
+    closure: &Closure,
+) -> Result<(), Problem> {
+    let open =
+        Sql::new("SELECT * FROM task WHERE centre = $1 AND kind = $2 AND subject = $3 AND closed_at IS NULL");
+    match open.bind(centre).bind(kind.as_str()).bind(subject).first(connection).await? {
+        Some(row) => close(connection, &task_of(&row)?, closure).await,
+        None => Ok(()),
+    }
 }
 
 fn audit_of(row: &AnyRow) -> Result<AuditEvent, Problem> {

@@ -37,6 +37,17 @@ impl Actor {
             Self::Role(name) => format!("role:{name}"),
         }
     }
+
+    /// Reads what [`Self::text`] writes of those who send; `None` for others.
+    #[must_use]
+    pub fn parse_sender(text: &str) -> Option<Self> {
+        match text.split_once(':')? {
+            ("person", id) => PersonId::parse(id).ok().map(Self::Person),
+            ("token", id) => TokenId::parse(id).ok().map(Self::Token),
+            ("peer", ae) => AeTitle::parse(ae).map(Self::Peer),
+            _ => None,
+        }
+    }
 }
 
 /// One line of the audit.
@@ -111,6 +122,12 @@ pub enum Action {
     CommitmentChecked,
     /// A sender was told the result of a commitment, or could not be.
     CommitmentReported,
+    /// An object that cannot be read was kept in quarantine.
+    Quarantined,
+    /// A person decided about an object in quarantine, or tried it again.
+    QuarantineDecided,
+    /// An object of the quarantine was downloaded.
+    QuarantineRetrieved,
 }
 
 impl Action {
@@ -144,6 +161,29 @@ impl Action {
             Self::CommitmentRequested => "commitment_requested",
             Self::CommitmentChecked => "commitment_checked",
             Self::CommitmentReported => "commitment_reported",
+            Self::Quarantined => "quarantined",
+            Self::QuarantineDecided => "quarantine_decided",
+            Self::QuarantineRetrieved => "quarantine_retrieved",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn senders_read_back() {
+        let senders = [
+            Actor::Person(PersonId::fresh()),
+            Actor::Token(TokenId::fresh()),
+            Actor::Peer(AeTitle::parse("CT:1").unwrap()),
+        ];
+        for sender in senders {
+            assert_eq!(Actor::parse_sender(&sender.text()), Some(sender));
+        }
+        for other in [Actor::Operator, Actor::Role("intake")] {
+            assert_eq!(Actor::parse_sender(&other.text()), None);
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     Duration,
     id::CentreId,
-    text::{AeTitle, EmailAddress},
+    text::{AeTitle, CharacterSetRule, EmailAddress},
 };
 
 /// An imaging centre.
@@ -38,6 +38,10 @@ pub struct CentrePolicy {
     pub delivery_deadline: Duration,
     /// How long a signed report may stay unacknowledged before the centre's contact is told.
     pub acknowledgement_deadline: Duration,
+    /// Objects that cannot be read are kept in quarantine. Their senders hear of failure all the same.
+    pub keeps_unreadable: bool,
+    /// How texts of its images are read, unless its AE title has a rule of its own.
+    pub character_set: Option<CharacterSetRule>,
 }
 
 /// What the body of a mail may say about a patient. The subject never says anything.
@@ -58,6 +62,8 @@ impl Default for CentrePolicy {
             mail_detail: MailDetail::LinkOnly,
             delivery_deadline: Duration::from_mins(30),
             acknowledgement_deadline: Duration::from_hours(24),
+            keeps_unreadable: false,
+            character_set: None,
         }
     }
 }

@@ -130,6 +130,11 @@ uuid_id!(
     UploadSpoolId,
     "upload spool id"
 );
+uuid_id!(
+    /// An object in quarantine.
+    QuarantineId,
+    "quarantine id"
+);
 
 /// Most characters in a centre's id; it is part of every object key.
 pub const CENTRE_ID_CHARS_MAX: usize = 40;

@@ -5,7 +5,7 @@ use crate::{
     digest::Sha256Digest,
     id::CentreId,
     object::ObjectRef,
-    text::{AccessionNumber, AeTitle, PatientId, PersonName},
+    text::{AccessionNumber, AeTitle, CharacterSetRule, PatientId, PersonName},
     uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
 };
 
@@ -53,6 +53,8 @@ pub struct SeriesAttributes {
     pub protocol_name: Option<String>,
     /// (0008,0070) and (0008,1090), joined by a space.
     pub device: Option<String>,
+    /// How texts of its images are read, where a rule for the device or the centre said so when the first one came.
+    pub character_set: Option<CharacterSetRule>,
 }
 
 /// What a header says about the instance, as far as lists, order and geometry need it.

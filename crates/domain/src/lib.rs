@@ -23,6 +23,7 @@ pub mod order;
 pub mod peer;
 pub mod person;
 pub mod port;
+pub mod quarantine;
 pub mod reading;
 pub mod report;
 pub mod secret;

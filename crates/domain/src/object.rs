@@ -49,6 +49,13 @@ pub enum ObjectName {
         /// Digest of the file's bytes.
         sha256: Sha256Digest,
     },
+    /// An object that could not be read, kept for a person to look at: `CENTRE/quarantine/SHA256.dcm`.
+    Quarantined {
+        /// Whose it is.
+        centre: CentreId,
+        /// Digest of the file's bytes.
+        sha256: Sha256Digest,
+    },
 }
 
 impl ObjectName {
@@ -63,6 +70,7 @@ impl ObjectName {
             Self::ReportPdf { centre, study, version, sha256 } => {
                 format!("{centre}/{study}/reports/{version}-{sha256}.pdf")
             }
+            Self::Quarantined { centre, sha256 } => format!("{centre}/quarantine/{sha256}.dcm"),
         })
     }
 
@@ -72,7 +80,8 @@ impl ObjectName {
         match self {
             Self::Instance { sha256, .. }
             | Self::KeyImage { sha256, .. }
-            | Self::ReportPdf { sha256, .. } => *sha256,
+            | Self::ReportPdf { sha256, .. }
+            | Self::Quarantined { sha256, .. } => *sha256,
         }
     }
 }
@@ -91,6 +100,10 @@ impl ObjectKey {
     pub fn name(&self) -> Option<ObjectName> {
         let parts: Vec<&str> = self.0.split('/').collect();
         match parts.as_slice() {
+            [centre, "quarantine", file] => Some(ObjectName::Quarantined {
+                centre: CentreId::parse(centre).ok()?,
+                sha256: Sha256Digest::parse(file.strip_suffix(".dcm")?)?,
+            }),
             [centre, study, "key-images", file] => Some(ObjectName::KeyImage {
                 centre: CentreId::parse(centre).ok()?,
                 study: StudyInstanceUid::parse(study).ok()?,
@@ -214,7 +227,11 @@ mod tests {
             version: 2,
             sha256: Sha256Digest::of(b"x"),
         };
-        for name in [name, pdf] {
+        let kept = ObjectName::Quarantined {
+            centre: CentreId::parse("c1").unwrap(),
+            sha256: Sha256Digest::of(b"x"),
+        };
+        for name in [name, pdf, kept] {
             let key = name.key();
             assert_eq!(ObjectKey::parse(key.as_str()).unwrap().name(), Some(name));
         }
@@ -226,7 +243,9 @@ mod tests {
         for bad in ["@1", "@", "@../x", "@1@2", "@A"] {
             assert_eq!(ObjectRef::parse(&format!("{key}{bad}")).is_some(), bad == "@1", "{bad}");
         }
-        for bad in ["", "c1", "../1.2/1.2/1.2/x.dcm", "c1/1.2/../1.2/00.dcm", "/etc/passwd"] {
+        for bad in
+            ["", "c1", "../1.2/1.2/1.2/x.dcm", "c1/1.2/../1.2/00.dcm", "/etc/passwd", "c1/quarantine/x.dcm"]
+        {
             assert_eq!(ObjectKey::parse(bad), None, "{bad}");
         }
     }

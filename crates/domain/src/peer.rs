@@ -7,7 +7,11 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use crate::{centre::Centre, digest::Sha256Digest, text::AeTitle};
+use crate::{
+    centre::Centre,
+    digest::Sha256Digest,
+    text::{AeTitle, CharacterSetRule},
+};
 
 /// Most networks in one policy; a list that people can still read.
 pub const NETWORKS_MAX: usize = 64;
@@ -25,6 +29,8 @@ pub struct PeerPolicy {
     pub services: AllowedServices,
     /// Where it is called for associations that we open.
     pub address: Option<PeerAddress>,
+    /// How texts of its images are read; the centre's rule when there is none.
+    pub character_set: Option<CharacterSetRule>,
 }
 
 /// Which services an AE title may use. Verification is always allowed.
@@ -149,6 +155,14 @@ pub struct KnownPeer {
     pub centre: Centre,
     /// What it may do; the default when the centre takes all titles and does not list this one.
     pub policy: PeerPolicy,
+}
+
+impl KnownPeer {
+    /// How texts of its images are read, where a rule says so.
+    #[must_use]
+    pub fn character_set(&self) -> Option<&CharacterSetRule> {
+        self.policy.character_set.as_ref().or(self.centre.policy.character_set.as_ref())
+    }
 }
 
 /// The certificate that a peer showed, after it was checked.

@@ -46,11 +46,13 @@ pub enum TaskKind {
     ObjectDamaged,
     /// A sender could not be told whether its images are safely stored.
     CommitmentUnreported,
+    /// Objects that cannot be read wait in quarantine, or found no room there.
+    Quarantine,
 }
 
 impl TaskKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::WorkFailed,
         Self::NoRecipient,
         Self::Undelivered,
@@ -59,6 +61,7 @@ impl TaskKind {
         Self::ImagesAfterSignature,
         Self::ObjectDamaged,
         Self::CommitmentUnreported,
+        Self::Quarantine,
     ];
 
     /// The word in the catalog and in the API.
@@ -73,6 +76,7 @@ impl TaskKind {
             Self::ImagesAfterSignature => "images_after_signature",
             Self::ObjectDamaged => "object_damaged",
             Self::CommitmentUnreported => "commitment_unreported",
+            Self::Quarantine => "quarantine",
         }
     }
 

@@ -118,6 +118,55 @@ impl fmt::Display for AeTitle {
     }
 }
 
+/// Most characters of the terms of a [`CharacterSetRule`].
+pub const CHARACTER_SET_CHARS_MAX: usize = 128;
+
+/// How texts of a device are read whose headers say nothing or lie about it. It is for what we index and show; bytes stay as they came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CharacterSetRule {
+    terms: String,
+    forced: bool,
+}
+
+impl CharacterSetRule {
+    /// A rule of one or more defined terms joined by a backslash, as Specific Character Set (0008,0005) has them. `forced` says
+    /// that they count whatever a header says; else they count where it names none. `None` when the text has not the form of terms.
+    #[must_use]
+    pub fn new(terms: &str, forced: bool) -> Option<Self> {
+        let is_plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b"_ \\".contains(&b);
+        let fits = (1..=CHARACTER_SET_CHARS_MAX).contains(&terms.len()) && terms.bytes().all(is_plain);
+        fits.then(|| Self { terms: terms.to_owned(), forced })
+    }
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once(' ')? {
+            ("assume", terms) => Self::new(terms, false),
+            ("force", terms) => Self::new(terms, true),
+            _ => None,
+        }
+    }
+
+    /// The terms.
+    #[must_use]
+    pub fn terms(&self) -> &str {
+        &self.terms
+    }
+
+    /// Whether they count whatever a header says.
+    #[must_use]
+    pub const fn is_forced(&self) -> bool {
+        self.forced
+    }
+}
+
+impl fmt::Display for CharacterSetRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", if self.forced { "force" } else { "assume" }, self.terms)
+    }
+}
+
 /// A mail address: one `@`, no spaces, no control characters, at most 254 bytes (RFC 5321 section 4.5.3.1.3).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EmailAddress(String);
@@ -174,6 +223,24 @@ mod tests {
         assert!(!format!("{:?}", PatientId::new("12345").unwrap()).contains("12345"));
         assert!(PatientId::new(" \0").is_none());
         assert_eq!(PatientId::new(&"é".repeat(2000)).unwrap().as_str().len(), TEXT_BYTES_MAX);
+    }
+
+    #[test]
+    fn character_set_rules_read_back() {
+        for (terms, forced) in [("ISO_IR 100", true), ("\\ISO 2022 IR 87", false), ("GB18030", false)] {
+            let rule = CharacterSetRule::new(terms, forced).unwrap();
+            assert_eq!(CharacterSetRule::parse(&rule.to_string()), Some(rule));
+        }
+        for bad in [
+            "",
+            "force",
+            "force ",
+            "perhaps ISO_IR 100",
+            "assume latin1",
+            &format!("force {}", "A".repeat(129)),
+        ] {
+            assert_eq!(CharacterSetRule::parse(bad), None, "{bad}");
+        }
     }
 
     #[test]

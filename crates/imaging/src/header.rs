@@ -4,7 +4,7 @@
 use dicom_core::{Tag, VR};
 use domain::{
     image::{InstanceAttributes, SeriesAttributes, StudyAttributes},
-    text::{AccessionNumber, PatientId, PersonName, bounded},
+    text::{AccessionNumber, CharacterSetRule, PatientId, PersonName, bounded},
     uid::{InvalidUid, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid},
 };
 
@@ -52,18 +52,26 @@ impl Header {
     /// # Errors
     /// When one of the four UIDs that name an instance is missing or is none. Nothing else is an error: what cannot be read is left out.
     pub fn read(guarded: &GuardedHeader) -> Result<Self, HeaderError> {
+        Self::read_under(guarded, None)
+    }
+
+    /// Reads a header whose device has a rule about the character set of its texts.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_under(guarded: &GuardedHeader, rule: Option<&CharacterSetRule>) -> Result<Self, HeaderError> {
         let mut raw = Raw::default();
         for span in &guarded.spans {
             raw.keep(span);
         }
-        let fields = Fields { guarded, sets: raw.sets(guarded) };
+        let fields = Fields { guarded, sets: raw.sets(guarded, rule) };
         Ok(Self {
             study_uid: uid(fields.ascii(&raw.study_uid), "StudyInstanceUID", StudyInstanceUid::parse)?,
             series_uid: uid(fields.ascii(&raw.series_uid), "SeriesInstanceUID", SeriesInstanceUid::parse)?,
             sop_instance: uid(fields.ascii(&raw.sop_instance), "SOPInstanceUID", SopInstanceUid::parse)?,
             sop_class: uid(fields.ascii(&raw.sop_class), "SOPClassUID", SopClassUid::parse)?,
             study: fields.study(&raw),
-            series: fields.series(&raw),
+            series: SeriesAttributes { character_set: rule.cloned(), ..fields.series(&raw) },
             instance: fields.instance(&raw),
         })
     }
@@ -128,9 +136,9 @@ raw! {
 }
 
 impl Raw<'_> {
-    fn sets(&self, guarded: &GuardedHeader) -> CharacterSets {
+    fn sets(&self, guarded: &GuardedHeader, rule: Option<&CharacterSetRule>) -> CharacterSets {
         let bytes = self.character_set.and_then(|span| guarded.bytes.get(span.value.clone()));
-        bytes.map_or_else(CharacterSets::default, CharacterSets::parse)
+        CharacterSets::under(bytes, rule)
     }
 }
 
@@ -204,6 +212,7 @@ impl Fields<'_> {
             body_part: self.code(&raw.body_part),
             protocol_name: self.text(&raw.protocol_name),
             device: (!device.is_empty()).then(|| bounded(&device)),
+            character_set: None,
         }
     }
 

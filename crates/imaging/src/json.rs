@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use dicom_core::{Tag, VR, header::Header as _, value::Value as DicomValue};
 use dicom_object::mem::InMemElement;
+use domain::text::CharacterSetRule;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -25,7 +26,19 @@ const PIXELS: &str = "7FE00010";
 /// # Errors
 /// Never for a header from [`crate::guard`].
 pub fn metadata(header: &GuardedHeader, bulk_base: &str) -> Result<Map<String, Value>, Refusal> {
-    let tree = tree::read(header)?;
+    metadata_under(header, None, bulk_base)
+}
+
+/// The header of an image whose device has a rule about the character set of its texts.
+///
+/// # Errors
+/// As [`metadata`].
+pub fn metadata_under(
+    header: &GuardedHeader,
+    rule: Option<&CharacterSetRule>,
+    bulk_base: &str,
+) -> Result<Map<String, Value>, Refusal> {
+    let tree = tree::read_under(header, rule)?;
     let mut object = data_set(&tree, bulk_base);
     let pixels = match header.end {
         HeaderEnd::Pixels => true,

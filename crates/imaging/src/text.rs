@@ -2,6 +2,7 @@
 //! ISO 2022. Never an error: what no character set explains becomes U+FFFD.
 
 use dicom_encoding::text::{SpecificCharacterSet, TextCodec as _};
+use domain::text::CharacterSetRule;
 
 /// What stands for bytes that mean nothing.
 const REPLACEMENT: char = '\u{FFFD}';
@@ -13,6 +14,8 @@ pub struct CharacterSets {
     initial: Set,
     /// Whether escape sequences switch between sets: more than one is named, or the one is an ISO 2022 one.
     extended: bool,
+    /// A person has said so: what the bytes look like does not count.
+    forced: bool,
 }
 
 /// One coded character set.
@@ -42,22 +45,38 @@ const LATIN_9: &[(u8, char)] =
 
 impl Default for CharacterSets {
     fn default() -> Self {
-        Self { initial: Set::Undeclared, extended: false }
+        Self { initial: Set::Undeclared, extended: false, forced: false }
     }
 }
 
 impl CharacterSets {
-    /// Reads a value of Specific Character Set (0008,0005).
+    /// Reads a value of Specific Character Set (0008,0005). A term that is not known counts as none.
     #[must_use]
     pub fn parse(value: &[u8]) -> Self {
         let value = String::from_utf8_lossy(value);
-        let terms: Vec<&str> = value
-            .split('\\')
-            .map(|term| term.trim_matches(|c: char| c.is_whitespace() || c == '\0'))
-            .collect();
-        let initial = terms.first().map_or(Set::Undeclared, |term| Set::of_term(term));
+        let terms: Vec<&str> = terms(&value).collect();
+        let initial = terms.first().and_then(|term| Set::of_term(term)).unwrap_or(Set::Undeclared);
         let extended = terms.len() > 1 || terms.iter().any(|term| term.starts_with("ISO 2022"));
-        Self { initial, extended }
+        Self { initial, extended, forced: false }
+    }
+
+    /// The character sets of a data set whose header has this value, or none, under the rule of its device.
+    #[must_use]
+    pub fn under(value: Option<&[u8]>, rule: Option<&CharacterSetRule>) -> Self {
+        match (value, rule) {
+            (_, Some(rule)) if rule.is_forced() => {
+                Self { forced: true, ..Self::parse(rule.terms().as_bytes()) }
+            }
+            (value, Some(rule)) if !value.is_some_and(names_some) => Self::parse(rule.terms().as_bytes()),
+            (Some(value), _) => Self::parse(value),
+            (None, _) => Self::default(),
+        }
+    }
+
+    /// Whether terms joined by backslashes, as (0008,0005) has them, name character sets that are read here.
+    #[must_use]
+    pub fn are_known(text: &str) -> bool {
+        names_some(text.as_bytes()) && terms(text).all(|term| Set::of_term(term).is_some())
     }
 
     /// A text value as UTF-8. `delimiters` are the characters besides backslash and line controls that end the reach of an escape
@@ -76,9 +95,16 @@ impl CharacterSets {
                 chinese(bytes, term, &mut text);
                 return text;
             }
-            Set::Undeclared if !self.extended => {
+            Set::Undeclared if !self.extended || !bytes.contains(&ESCAPE) => {
                 return std::str::from_utf8(bytes)
                     .map_or_else(|_| bytes.iter().copied().map(char::from).collect(), str::to_owned);
+            }
+            // What a header of a Latin set says is often not so, and text of such a set is hardly ever UTF-8 by accident: capital
+            // letters with accents would have to stand before signs. For other sets that is not so.
+            set if set.is_latin() && !self.forced && !bytes.contains(&ESCAPE) => {
+                if let Ok(text) = std::str::from_utf8(bytes) {
+                    return text.to_owned();
+                }
             }
             Set::Undeclared
             | Set::Single(_)
@@ -129,10 +155,22 @@ impl CharacterSets {
     }
 }
 
+/// The terms of a value of (0008,0005).
+fn terms(value: &str) -> impl Iterator<Item = &str> {
+    value.split('\\').map(|term| term.trim_matches(|c: char| c.is_whitespace() || c == '\0'))
+}
+
+/// Whether a value of (0008,0005) names a character set that is known, be it the default one.
+fn names_some(value: &[u8]) -> bool {
+    terms(&String::from_utf8_lossy(value)).any(|term| !term.is_empty() && Set::of_term(term).is_some())
+}
+
 impl Set {
-    fn of_term(term: &str) -> Self {
-        match term.replace('_', " ").as_str() {
-            "ISO IR 192" | "ISO 2022 IR 192" | "UTF-8" | "UTF8" => Self::Utf8,
+    /// The set of a defined term, with the slips that devices make in writing it; `None` when it is not known.
+    fn of_term(term: &str) -> Option<Self> {
+        Some(match term.to_ascii_uppercase().replace(['_', '-'], " ").as_str() {
+            "" | "ISO IR 6" | "ISO 2022 IR 6" => Self::Undeclared,
+            "ISO IR 192" | "ISO 2022 IR 192" | "UTF 8" | "UTF8" => Self::Utf8,
             "ISO IR 13" | "ISO 2022 IR 13" => Self::Single("ISO_IR 13"),
             "ISO IR 100" | "ISO 2022 IR 100" => Self::Single("ISO_IR 100"),
             "ISO IR 101" | "ISO 2022 IR 101" => Self::Single("ISO_IR 101"),
@@ -151,8 +189,15 @@ impl Set {
             "ISO IR 159" | "ISO 2022 IR 159" => Self::SupplementaryKanji,
             "GB18030" => Self::Chinese("GB18030"),
             "GBK" | "GB2312" => Self::Chinese("GBK"),
-            _ => Self::Undeclared,
-        }
+            _ => return None,
+        })
+    }
+
+    fn is_latin(self) -> bool {
+        matches!(
+            self,
+            Self::Latin(_) | Self::Single("ISO_IR 100" | "ISO_IR 101" | "ISO_IR 109" | "ISO_IR 110")
+        )
     }
 }
 
@@ -297,6 +342,55 @@ mod tests {
         assert_eq!(name("", "Müller".as_bytes()), "Müller");
         assert_eq!(name("", b"M\xFCller"), "Müller");
         assert_eq!(name("NONSENSE", b"M\xFCller"), "Müller");
+        assert_eq!(
+            name("\\ISO 2022 IR 87", "Müller".as_bytes()),
+            "Müller",
+            "no escape sequence, so not what is named"
+        );
+    }
+
+    #[test]
+    fn a_latin_header_that_lies_is_seen_through_and_others_are_believed() {
+        for sets in ["ISO_IR 100", "ISO_IR 101", "ISO_IR 148", "ISO 2022 IR 100", "iso-ir 100"] {
+            assert_eq!(name(sets, "Müller".as_bytes()), "Müller", "{sets}");
+        }
+        assert_eq!(name("ISO_IR 192", b"M\xFCller"), "M\u{FFFD}ller");
+        // `\u{5D0}` in UTF-8 is two letters of a Cyrillic name.
+        assert_eq!(name("ISO_IR 144", &[0xD7, 0x90]), "з\u{90}");
+        assert_eq!(name("GB18030", &[0xC2, 0xBD]), "陆");
+    }
+
+    #[test]
+    fn a_rule_is_assumed_or_forced() {
+        let decode = |value: Option<&str>, rule: &str, bytes: &[u8]| {
+            let rule = CharacterSetRule::parse(rule).unwrap();
+            CharacterSets::under(value.map(str::as_bytes), Some(&rule)).decode(bytes, b"^=")
+        };
+        let cyrillic = &[0xBB, 0xEE, 0xDA, 0x63, 0x65, 0xDC, 0xD1];
+        for (value, rule, bytes, text) in [
+            (None, "assume ISO_IR 144", &cyrillic[..], "Люкceмб"),
+            (Some(" "), "assume ISO_IR 144", cyrillic, "Люкceмб"),
+            (Some("NONSENSE"), "assume ISO_IR 144", cyrillic, "Люкceмб"),
+            (Some("ISO_IR 100"), "assume ISO_IR 144", cyrillic, "»îÚceÜÑ"),
+            (Some("ISO_IR 6"), "assume ISO_IR 144", cyrillic, "»îÚceÜÑ"),
+            (Some("ISO_IR 100"), "force ISO_IR 144", cyrillic, "Люкceмб"),
+            (Some("ISO_IR 192"), "force ISO_IR 100", b"M\xFCller", "Müller"),
+            (None, "assume ISO_IR 100", "Müller".as_bytes(), "Müller"),
+            (None, "force ISO_IR 100", "Müller".as_bytes(), "MÃ¼ller"),
+            (None, "assume \\ISO 2022 IR 149", b"\x1b$)C\xFB\xF3", "洪"),
+        ] {
+            assert_eq!(decode(value, rule, bytes), text, "{value:?} {rule}");
+        }
+        for (terms, known) in [
+            ("ISO_IR 100", true),
+            ("\\ISO 2022 IR 87", true),
+            ("ISO_IR 6", true),
+            ("", false),
+            ("ISO_IR 1", false),
+            ("GBK\\X", false),
+        ] {
+            assert_eq!(CharacterSets::are_known(terms), known, "{terms}");
+        }
     }
 
     #[test]

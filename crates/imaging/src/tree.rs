@@ -8,6 +8,7 @@ use dicom_core::{
 };
 use dicom_dictionary_std::StandardDataDictionary;
 use dicom_object::InMemDicomObject;
+use domain::text::CharacterSetRule;
 
 use crate::{
     guard::{DEPTH_MAX, Flaw, GuardedHeader, Refusal},
@@ -36,7 +37,15 @@ const PIXEL_REPRESENTATION: Tag = Tag(0x0028, 0x0103);
 /// # Errors
 /// When there are more items or values than a tree should have. Otherwise never for a header from [`crate::guard`]; the walk is the same.
 pub fn read(header: &GuardedHeader) -> Result<Tree, Refusal> {
-    let mut builder = Builder::new(header);
+    read_under(header, None)
+}
+
+/// Reads every element of a guarded header whose device has a rule about the character set of its texts.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_under(header: &GuardedHeader, rule: Option<&CharacterSetRule>) -> Result<Tree, Refusal> {
+    let mut builder = Builder::new(header, rule);
     let mut walker = Walker::new(header.encoding, DEPTH_MAX);
     while let Step::Event(event) = walker.next(&header.bytes)? {
         builder.take(event);
@@ -57,6 +66,7 @@ enum Open {
 
 struct Builder<'a> {
     header: &'a GuardedHeader,
+    rule: Option<&'a CharacterSetRule>,
     open: Vec<Open>,
     signed: bool,
     items: usize,
@@ -64,9 +74,9 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(header: &'a GuardedHeader) -> Self {
-        let root = Open::Item(Tree::new_empty(), CharacterSets::default());
-        Self { header, open: vec![root], signed: false, items: 0, values: 0 }
+    fn new(header: &'a GuardedHeader, rule: Option<&'a CharacterSetRule>) -> Self {
+        let root = Open::Item(Tree::new_empty(), CharacterSets::under(None, rule));
+        Self { header, rule, open: vec![root], signed: false, items: 0, values: 0 }
     }
 
     fn take(&mut self, event: Event) {
@@ -125,8 +135,11 @@ impl<'a> Builder<'a> {
         if element.tag == PIXEL_REPRESENTATION {
             self.signed = value::unsigned(bytes, VR::US, encoding) == Some(1);
         }
-        let sets =
-            if element.tag == CHARACTER_SET { CharacterSets::parse(bytes) } else { self.sets().clone() };
+        let sets = if element.tag == CHARACTER_SET {
+            CharacterSets::under(Some(bytes), self.rule)
+        } else {
+            self.sets().clone()
+        };
         let value = if element.tag == CHARACTER_SET {
             PrimitiveValue::Strs(C::from_elem("ISO_IR 192".to_owned(), 1))
         } else {

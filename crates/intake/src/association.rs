@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::BufMut as _;
+use bytes::{BufMut as _, Bytes};
 use dimse::{
     Acceptor, AcceptorConfig, AvailabilityNotified, CommitmentAsked, Event, RejectReason, Service, Status,
     StoreRequest,
@@ -18,8 +18,9 @@ use domain::{
         Catalog, Clock,
         catalog::{CommitmentOutcome, NewCommitment},
     },
+    quarantine::Way,
     study::{Evidence, StudyKey},
-    text::AeTitle,
+    text::{AeTitle, CharacterSetRule},
     uid::{SopClassUid, SopInstanceUid, StudyInstanceUid, TransactionUid, TransferSyntaxUid},
 };
 use tokio::{
@@ -218,6 +219,7 @@ impl Server {
             patient_until: deadline,
             slot,
             peer: None,
+            character_set: None,
             store: Store::None,
             reports: None,
             telling: None,
@@ -300,6 +302,8 @@ struct Association<'a> {
     patient_until: Instant,
     slot: Slot,
     peer: Option<(AeTitle, Centre)>,
+    /// How texts of the peer's images are read, where a rule says so.
+    character_set: Option<CharacterSetRule>,
     store: Store,
     /// What the peer is to be told of its commitments, if it speaks of them.
     reports: Option<mpsc::Receiver<Told>>,
@@ -418,6 +422,7 @@ impl Association<'_> {
             Some(ae) => server.catalog.peer_of_ae(ae).await?,
             None => None,
         };
+        let character_set = peer.as_ref().and_then(KnownPeer::character_set).cloned();
         let Some(KnownPeer { ae, centre, policy }) = peer else {
             tracing::warn!(peer.ae = %request.calling_ae_title.escape_debug(), "association refused: no centre has this calling AE title");
             server.pulse.refused(Reason::UnknownPeer);
@@ -456,6 +461,7 @@ impl Association<'_> {
             }
         }
         self.peer = Some((ae, centre));
+        self.character_set = character_set;
         self.deadline = Instant::now() + Duration::from_secs(server.config.idle_seconds_max);
         Ok(self.acceptor.accept()?)
     }
@@ -539,6 +545,10 @@ impl Association<'_> {
             sop_instance: Some(sop_instance),
             study: None,
             transfer_syntax,
+            way: Way::Association,
+            by: None,
+            head: Bytes::new(),
+            character_set: self.character_set.clone(),
         })))
     }
 

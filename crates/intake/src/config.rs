@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use imaging::guard::GuardLimits;
 use serde::Deserialize;
 
-use crate::upload::Limits;
+use crate::{quarantine, upload::Limits};
 
 /// Settings of intake, each with its unit in its name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -49,6 +49,8 @@ pub struct Config {
     pub requests_per_centre_max: usize,
     /// What the guard lets in.
     pub guard: GuardSettings,
+    /// What cannot be read and is kept for people.
+    pub quarantine: quarantine::Settings,
 }
 
 /// DICOM over TLS (PS3.15 section B.12, BCP 195). Files are PEM; when they change they are read again.
@@ -140,6 +142,7 @@ impl Default for Config {
             upload_dir: None,
             requests_per_centre_max: 24,
             guard: GuardSettings::default(),
+            quarantine: quarantine::Settings::default(),
         }
     }
 }

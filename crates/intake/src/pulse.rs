@@ -24,6 +24,8 @@ use crate::{
 pub enum Reason {
     /// An object that cannot be read.
     NotUnderstood,
+    /// An object that cannot be read, and is kept in quarantine.
+    Quarantined,
     /// An object that is another than was announced.
     Mismatch,
     /// An object beyond the limit.
@@ -49,8 +51,9 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::NotUnderstood,
+        Self::Quarantined,
         Self::Mismatch,
         Self::TooLarge,
         Self::Conflict,
@@ -67,6 +70,7 @@ impl Reason {
     const fn as_str(self) -> &'static str {
         match self {
             Self::NotUnderstood => "Objects: cannot be read",
+            Self::Quarantined => "Objects: cannot be read, kept in quarantine",
             Self::Mismatch => "Objects: another than announced",
             Self::TooLarge => "Objects: too large",
             Self::Conflict => "Objects: same UID, other contents",
@@ -85,7 +89,8 @@ impl Reason {
 impl From<&Refusal> for Reason {
     fn from(refusal: &Refusal) -> Self {
         match refusal {
-            Refusal::NotUnderstood(_) => Self::NotUnderstood,
+            Refusal::NotUnderstood(_) | Refusal::Unreadable(_) => Self::NotUnderstood,
+            Refusal::Quarantined(_) => Self::Quarantined,
             Refusal::Mismatch(_) => Self::Mismatch,
             Refusal::TooLarge(_) => Self::TooLarge,
             Refusal::Conflict => Self::Conflict,
@@ -229,10 +234,20 @@ impl Told {
     }
 
     fn objects(&self) -> Vec<Limit> {
-        let guard = self.config.guard_limits();
+        let (guard, quarantine) = (self.config.guard_limits(), &self.config.quarantine);
         let count = |number: usize| number as u64;
         vec![
             Limit::new("Object", self.config.object_bytes_max, Unit::Bytes).set_by("intake.object_bytes_max"),
+            Limit::new("Objects in quarantine of one centre", quarantine.centre_objects_max, Unit::Count)
+                .set_by("intake.quarantine.centre_objects_max"),
+            Limit::new("Bytes in quarantine of one centre", quarantine.centre_bytes_max, Unit::Bytes)
+                .set_by("intake.quarantine.centre_bytes_max"),
+            Limit::new(
+                "Time that discarded objects can be had back",
+                u64::from(quarantine.decided_days) * 86_400,
+                Unit::Seconds,
+            )
+            .set_by("intake.quarantine.decided_days"),
             Limit::new("Sequences inside each other", count(guard.depth), Unit::Count)
                 .set_by("intake.guard.depth"),
             Limit::new("Header element", count(guard.element_bytes), Unit::Bytes)

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dimse::{FileMeta, Status};
 use domain::{
+    audit::Actor,
     digest::Sha256Digest,
     id::CentreId,
     image::{Arrival, ArrivalOutcome, Instance, InstanceAttributes, Source},
     object::ObjectName,
     port::{Clock, Incoming, Storage, StorageError, storage::Found},
+    quarantine::Way,
     study::StudyKey,
+    text::CharacterSetRule,
     uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
 };
 use imaging::{
@@ -19,7 +22,11 @@ use imaging::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::{Ledger, config::Config};
+use crate::{
+    Ledger,
+    config::Config,
+    quarantine::{self, Aside, Keeper, Unreadable, Written},
+};
 
 /// What intake needs of the world.
 #[derive(Clone)]
@@ -34,6 +41,8 @@ pub struct Intake {
     pub object_bytes_max: u64,
     /// What the guard lets in.
     pub guard: GuardLimits,
+    /// Who keeps what cannot be read.
+    pub keeper: Option<Keeper>,
 }
 
 /// Which object a sender announces.
@@ -51,6 +60,14 @@ pub struct Announced {
     pub study: Option<StudyInstanceUid>,
     /// How the data set is encoded.
     pub transfer_syntax: TransferSyntaxUid,
+    /// Which way it comes, in a person's words.
+    pub way: Way,
+    /// Who sends it, where the source does not say so.
+    pub by: Option<Actor>,
+    /// What came before the data set: preamble and file meta, if it is a file.
+    pub head: Bytes,
+    /// How its texts are read, where a rule says so.
+    pub character_set: Option<CharacterSetRule>,
 }
 
 /// An object that is durable and known.
@@ -74,6 +91,12 @@ pub enum Refusal {
     /// The data set cannot be read.
     #[error("cannot understand the data set: {0}")]
     NotUnderstood(String),
+    /// The data set cannot be read, by guard or header.
+    #[error("cannot understand the data set: {0}")]
+    Unreadable(Unreadable),
+    /// The same; its bytes are kept for a person to look at. It is no instance, and its sender has not handed it over.
+    #[error("kept in quarantine, not stored: {0}")]
+    Quarantined(Unreadable),
     /// The data set is another object than was announced.
     #[error("the data set does not match the announced {0}")]
     Mismatch(&'static str),
@@ -96,7 +119,7 @@ impl Refusal {
     #[must_use]
     pub const fn status(&self) -> Status {
         match self {
-            Self::NotUnderstood(_) => Status::CANNOT_UNDERSTAND,
+            Self::NotUnderstood(_) | Self::Unreadable(_) | Self::Quarantined(_) => Status::CANNOT_UNDERSTAND,
             Self::Mismatch(_) => Status::DATA_SET_DOES_NOT_MATCH,
             Self::TooLarge(_) | Self::Full | Self::Unavailable(_) => Status::OUT_OF_RESOURCES,
             Self::Conflict => Status::DUPLICATE_SOP_INSTANCE,
@@ -108,7 +131,7 @@ impl From<imaging::guard::Refusal> for Refusal {
     fn from(refusal: imaging::guard::Refusal) -> Self {
         match refusal.flaw {
             Flaw::Busy => Self::Unavailable("too many large headers at one time"),
-            _ => Self::NotUnderstood(refusal.to_string()),
+            _ => Self::Unreadable(Unreadable::Guard(refusal)),
         }
     }
 }
@@ -131,7 +154,13 @@ impl Intake {
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, ledger: Ledger, clock: Arc<dyn Clock>, config: &Config) -> Self {
         let guard = config.guard_limits();
-        Self { storage, ledger, clock, object_bytes_max: config.object_bytes_max, guard }
+        Self { storage, ledger, clock, object_bytes_max: config.object_bytes_max, guard, keeper: None }
+    }
+
+    /// Keeps what cannot be read, for centres that want it.
+    #[must_use]
+    pub fn with_keeper(self, keeper: Keeper) -> Self {
+        Self { keeper: Some(keeper), ..self }
     }
 
     /// Opens a place for an object. The data set follows by [`Receiving::write`].
@@ -147,6 +176,7 @@ impl Intake {
             file: None,
             held: Vec::new(),
             data_set_bytes: 0,
+            turning: None,
         }
     }
 }
@@ -155,30 +185,32 @@ impl Intake {
 enum Watch {
     Reading(Box<Guard>),
     Passed(Box<Passed>),
+    /// It refused, and the object is taken to its end for the quarantine.
+    Aside(Box<Aside>),
     /// It refused, and the object with it.
     Refused,
 }
 
 impl Watch {
     /// Lets the guard look at the bytes, as long as it has not seen the whole header.
-    fn look(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+    fn look(&mut self, bytes: &[u8], announced: &Announced) -> Result<(), Refusal> {
         let Self::Reading(guard) = self else { return Ok(()) };
         match guard.push(bytes)? {
             Progress::Header => Ok(()),
-            Progress::HeaderEnded => self.pass(),
+            Progress::HeaderEnded => self.pass(announced),
         }
     }
 
     /// Takes the header from the guard and reads it, if that has not been done yet.
-    fn pass(&mut self) -> Result<(), Refusal> {
+    fn pass(&mut self, announced: &Announced) -> Result<(), Refusal> {
         *self = match std::mem::replace(self, Self::Refused) {
             Self::Reading(guard) => {
                 let guarded = guard.finish()?;
-                let header =
-                    Header::read(&guarded).map_err(|error| Refusal::NotUnderstood(error.to_string()))?;
+                let header = Header::read_under(&guarded, announced.character_set.as_ref())
+                    .map_err(|error| Refusal::Unreadable(Unreadable::Header(error)))?;
                 Self::Passed(Box::new(Passed { guarded, header }))
             }
-            Self::Passed(passed) => Self::Passed(passed),
+            passed @ (Self::Passed(_) | Self::Aside(_)) => passed,
             Self::Refused => return Err(Refusal::NotUnderstood("it was refused before".to_owned())),
         };
         Ok(())
@@ -207,6 +239,8 @@ pub struct Receiving {
     /// The beginning of the data set while it is not known yet which object it is; bounded by the guard's header limit.
     held: Vec<Bytes>,
     data_set_bytes: u64,
+    /// What [`Self::filled`] refused; what follows from it waits for the next step that may wait.
+    turning: Option<Refusal>,
 }
 
 impl Receiving {
@@ -216,9 +250,23 @@ impl Receiving {
     /// When the object is refused; nothing of it is kept, and the rest of its bytes need not be given.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), Refusal> {
         self.count(bytes.len())?;
-        self.guard.look(&bytes)?;
+        self.turn().await?;
+        if let Err(refusal) = self.guard.look(&bytes, &self.announced) {
+            self.turn_aside(refusal).await?;
+        }
+        let added = self.append(bytes).await;
+        added.map_err(|refusal| self.instead_of(refusal))
+    }
+
+    async fn append(&mut self, bytes: Bytes) -> Result<(), Refusal> {
         if self.file.is_none() {
             self.open().await?;
+        }
+        if let Watch::Aside(aside) = &self.guard {
+            let prefix_bytes = self.file.as_ref().map_or(0, |file| file.prefix_bytes);
+            if !aside.has_room(&self.announced.centre, prefix_bytes + self.data_set_bytes).await {
+                return Err(Refusal::Unreadable(aside.why.clone()));
+            }
         }
         match &mut self.file {
             Some(file) => {
@@ -232,6 +280,10 @@ impl Receiving {
 
     /// Memory where the next bytes may be received, if they may; [`Self::filled`] then takes them.
     pub fn space(&mut self) -> Option<&mut [u8]> {
+        // What goes to quarantine goes by `write`, which asks and tells the catalog.
+        if self.turning.is_some() || matches!(self.guard, Watch::Aside(_)) {
+            return None;
+        }
         self.file.as_mut()?.incoming.space()
     }
 
@@ -243,8 +295,9 @@ impl Receiving {
         self.count(bytes)?;
         if let Some(file) = &mut self.file {
             let bytes = file.incoming.filled(bytes);
-            self.guard.look(bytes)?;
+            let looked = self.guard.look(bytes, &self.announced);
             file.digest.update(bytes);
+            self.turning = looked.err();
         }
         Ok(())
     }
@@ -252,7 +305,7 @@ impl Receiving {
     fn count(&mut self, bytes: usize) -> Result<(), Refusal> {
         self.data_set_bytes += bytes as u64;
         if self.data_set_bytes > self.intake.object_bytes_max {
-            return Err(Refusal::TooLarge(self.intake.object_bytes_max));
+            return Err(self.instead_of(Refusal::TooLarge(self.intake.object_bytes_max)));
         }
         Ok(())
     }
@@ -264,7 +317,7 @@ impl Receiving {
             Watch::Passed(passed) => {
                 (Some(passed.header.sop_class.clone()), Some(passed.header.sop_instance.clone()))
             }
-            Watch::Reading(_) | Watch::Refused => (None, None),
+            Watch::Reading(_) | Watch::Aside(_) | Watch::Refused => (None, None),
         }
     }
 
@@ -273,7 +326,13 @@ impl Receiving {
     /// # Errors
     /// When the object is refused.
     pub async fn finish(mut self) -> Result<Received, Refusal> {
-        self.guard.pass()?;
+        self.turn().await?;
+        if let Err(refusal) = self.guard.pass(&self.announced) {
+            self.turn_aside(refusal).await?;
+        }
+        if matches!(self.guard, Watch::Aside(_)) {
+            return Err(self.set_aside().await);
+        }
         if self.file.is_none() {
             self.open().await?;
         }
@@ -329,10 +388,13 @@ impl Receiving {
 
     /// Opens the file in storage as soon as it is known which object it is, and writes what was held back.
     async fn open(&mut self) -> Result<(), Refusal> {
+        if matches!(self.guard, Watch::Aside(_)) {
+            return self.open_with(quarantine::prefix(&self.announced.claim())).await;
+        }
         let (class, instance) = match (&self.announced.sop_class, &self.announced.sop_instance, &self.guard) {
             (Some(class), Some(instance), _) => (class.clone(), instance.clone()),
             (_, _, Watch::Passed(passed)) => self.agreed_meta(&passed.header)?,
-            (_, _, Watch::Reading(_) | Watch::Refused) => return Ok(()),
+            (_, _, Watch::Reading(_) | Watch::Aside(_) | Watch::Refused) => return Ok(()),
         };
         let meta = FileMeta {
             sop_class_uid: class.as_str().to_owned(),
@@ -340,6 +402,10 @@ impl Receiving {
             transfer_syntax_uid: self.announced.transfer_syntax.as_str().to_owned(),
         };
         let prefix = meta.to_prefix().map_err(|error| Refusal::NotUnderstood(error.to_string()))?;
+        self.open_with(prefix).await
+    }
+
+    async fn open_with(&mut self, prefix: Vec<u8>) -> Result<(), Refusal> {
         let mut file = File {
             incoming: self.intake.storage.receive(Found::ByReference).await?,
             digest: Sha256::new(),
@@ -351,6 +417,74 @@ impl Receiving {
         }
         self.file = Some(file);
         Ok(())
+    }
+
+    /// Does what waits since [`Self::filled`].
+    async fn turn(&mut self) -> Result<(), Refusal> {
+        match self.turning.take() {
+            None => Ok(()),
+            Some(refusal) => self.turn_aside(refusal).await,
+        }
+    }
+
+    /// An object that cannot be read is taken to its end all the same when its centre wants to keep such ones.
+    async fn turn_aside(&mut self, refusal: Refusal) -> Result<(), Refusal> {
+        let (Refusal::Unreadable(why), Some(keeper)) = (&refusal, &self.intake.keeper) else {
+            return Err(refusal);
+        };
+        match keeper.offer(&self.announced.centre, why).await {
+            Some(aside) => {
+                self.guard = Watch::Aside(Box::new(aside));
+                Ok(())
+            }
+            None => Err(refusal),
+        }
+    }
+
+    /// What a sender hears whose object could not even be kept: what is wrong with it, not what is wrong with us.
+    fn instead_of(&self, refusal: Refusal) -> Refusal {
+        match &self.guard {
+            Watch::Aside(aside) => Refusal::Unreadable(aside.why.clone()),
+            Watch::Reading(_) | Watch::Passed(_) | Watch::Refused => refusal,
+        }
+    }
+
+    /// The data set is complete and goes to quarantine; gives what its sender hears. As for an instance, it is durable before the
+    /// catalog names it.
+    async fn set_aside(&mut self) -> Refusal {
+        let Watch::Aside(aside) = std::mem::replace(&mut self.guard, Watch::Refused) else {
+            return Refusal::NotUnderstood("it was refused before".to_owned());
+        };
+        let claim = self.announced.claim();
+        let written = async {
+            if self.file.is_none() {
+                self.open_with(quarantine::prefix(&claim)).await?;
+            }
+            let Some(file) = self.file.take() else { unreachable!("the file was opened above") };
+            let bytes = file.prefix_bytes + self.data_set_bytes;
+            if !aside.has_room(&self.announced.centre, bytes).await {
+                return Ok(false);
+            }
+            let sha256 = Sha256Digest::from_bytes(file.digest.finalize().into());
+            let name = ObjectName::Quarantined { centre: self.announced.centre.clone(), sha256 };
+            let object = file.incoming.finish(&name.key(), sha256).await?;
+            let data_set_bytes = self.data_set_bytes;
+            let written = Written { claim, object: object.clone(), sha256, bytes, data_set_bytes };
+            let (kept, current) = aside.keep(&self.announced, written).await;
+            if current.is_some_and(|current| current != object)
+                && let Err(error) = self.intake.storage.remove(&object).await
+            {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a second copy is left to the sweep"
+                );
+            }
+            Ok::<_, Refusal>(kept)
+        };
+        match written.await {
+            Ok(true) => Refusal::Quarantined(aside.why),
+            Ok(false) | Err(_) => Refusal::Unreadable(aside.why),
+        }
     }
 
     /// SOP class and instance, after checking that data set and announcement agree.

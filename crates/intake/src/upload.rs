@@ -40,7 +40,7 @@ use self::{
     spool::{Place, Spool},
     taking::Taker,
 };
-use crate::receive::Intake;
+use crate::{receive::Intake, texts::Texts};
 
 pub use spool::SpoolError;
 
@@ -246,6 +246,7 @@ impl Intaking {
         let Uploads { catalog, clock, spool, limits, .. } = self.uploads.clone();
         let taker = Arc::new(Taker {
             intake: self.intake,
+            texts: Texts::new(Arc::clone(&catalog)),
             catalog,
             clock,
             spool,

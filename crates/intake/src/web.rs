@@ -19,10 +19,12 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use dimse::Status;
 use domain::{
+    audit::Actor,
     id::CentreId,
-    image::Source,
     port::{Catalog, Clock},
+    quarantine::Way,
     study::{Evidence, StudyKey},
+    text::CharacterSetRule,
     uid::{SopClassUid, SopInstanceUid, StudyInstanceUid},
 };
 use futures::{Stream, StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
@@ -37,6 +39,7 @@ use crate::{
     pulse::{Pulse, Reason},
     receive::{Announced, Intake, Received, Receiving, Refusal},
     room::Room,
+    texts::Texts,
 };
 
 /// Instances of a study that a sender will send in all, said in a request header so that completeness does not have to wait.
@@ -62,6 +65,7 @@ pub struct Stow {
     room: Room,
     centres: Arc<Mutex<HashMap<CentreId, Arc<Semaphore>>>>,
     pulse: Pulse,
+    texts: Texts,
 }
 
 impl Stow {
@@ -71,7 +75,8 @@ impl Stow {
         let places = Arc::new(Semaphore::new(config.requests_max));
         let centres = Arc::default();
         let (room, pulse) = (Room::default(), Pulse::default());
-        Self { intake, catalog, clock, config: Arc::new(config), places, room, centres, pulse }
+        let texts = Texts::new(Arc::clone(&catalog));
+        Self { intake, catalog, clock, config: Arc::new(config), places, room, centres, pulse, texts }
     }
 
     /// Refuses images when there is no room for them.
@@ -114,6 +119,8 @@ struct Target {
     study: Option<StudyInstanceUid>,
     /// The path below which the instances can be retrieved.
     base: String,
+    /// Who sends.
+    by: Actor,
 }
 
 async fn store(stow: State<Stow>, caller: Caller, headers: HeaderMap, body: Body) -> Response {
@@ -216,7 +223,7 @@ fn target(
     let study =
         study.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid_uid", error.to_string()))?;
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    Ok(Target { centre, study, base: format!("http://{host}{prefix}") })
+    Ok(Target { centre, study, base: format!("http://{host}{prefix}"), by: caller.actor() })
 }
 
 /// What became of one part.
@@ -281,6 +288,7 @@ impl Stow {
     async fn take(&self, target: &Target, headers: &HeaderMap, body: Body) -> Result<Vec<Outcome>, Problem> {
         let boundary = boundary(headers)?;
         let limit = self.config.request_bytes_max;
+        let texts = self.texts.rule(&target.centre).await?;
         let mut parts = Multipart::new(counted(body, limit), &boundary);
         let mut finishing = Finishing::default();
         let mut count = 0;
@@ -292,7 +300,7 @@ impl Stow {
                 if count == self.config.request_parts_max {
                     return Err(too_many_parts());
                 }
-                let taken = self.take_part(target, &mut parts).await;
+                let taken = self.take_part(target, texts.as_ref(), &mut parts).await;
                 taken.map(Some).map_err(|error| broken(&error, limit))
             };
             match finishing.beside(part).await {
@@ -315,7 +323,12 @@ impl Stow {
     }
 
     /// Takes one part. An error is one of the request as a whole; a refused object is an [`Outcome`].
-    async fn take_part<S>(&self, target: &Target, part: &mut Multipart<S>) -> Result<Taken, MultipartError>
+    async fn take_part<S>(
+        &self,
+        target: &Target,
+        character_set: Option<&CharacterSetRule>,
+        part: &mut Multipart<S>,
+    ) -> Result<Taken, MultipartError>
     where
         S: Stream<Item = Result<Bytes, std::io::Error>> + Unpin,
     {
@@ -339,15 +352,14 @@ impl Stow {
                 }
             }
         };
+        let data_set = beginning.split_off(head.at.min(beginning.len())).freeze();
+        let by = Some(target.by.clone());
         let mut receiving = self.intake.receive(Announced {
-            centre: target.centre.clone(),
-            source: Source::Web,
-            sop_class: None,
-            sop_instance: None,
             study: target.study.clone(),
-            transfer_syntax: head.transfer_syntax,
+            character_set: character_set.cloned(),
+            ..Announced::of_file(target.centre.clone(), Way::Web, by, beginning.freeze(), &head)
         });
-        let mut next = Some(beginning.split_off(head.at.min(beginning.len())).freeze());
+        let mut next = Some(data_set);
         while let Some(bytes) = next {
             if let Err(refusal) = receiving.write(bytes).await {
                 let (sop_class, sop_instance) = receiving.names();

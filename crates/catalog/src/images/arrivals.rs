@@ -268,8 +268,8 @@ async fn count(change: &mut Change, study: &mut Study, stored: &[&Arrival]) -> R
         let attributes = &first.series;
         let row = Sql::new(
             "INSERT INTO series (centre, study, series, modality, number, description, body_part, protocol_name,
-                 device, instance_count)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                 device, instance_count, character_set)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
              ON CONFLICT (centre, study, series)
                  DO UPDATE SET instance_count = series.instance_count + excluded.instance_count
              RETURNING instance_count",
@@ -284,6 +284,7 @@ async fn count(change: &mut Change, study: &mut Study, stored: &[&Arrival]) -> R
         .bind(&attributes.protocol_name)
         .bind(&attributes.device)
         .bind(added)
+        .bind(attributes.character_set.as_ref().map(ToString::to_string))
         .first(change)
         .await?
         .ok_or(Problem::Missing("series"))?;

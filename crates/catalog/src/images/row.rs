@@ -8,7 +8,7 @@ use domain::{
     order::OrderMatch,
     reading::{Claim, Reading, ReadingState},
     study::{Series, Study, StudyKey},
-    text::{AccessionNumber, PatientId, PersonName},
+    text::{AccessionNumber, CharacterSetRule, PatientId, PersonName},
     uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, TransferSyntaxUid},
 };
 use sqlx::{AnyConnection, any::AnyRow};
@@ -275,6 +275,7 @@ pub(crate) fn read_series(row: &AnyRow) -> Result<Series, Problem> {
             body_part: row.text_maybe("body_part")?,
             protocol_name: row.text_maybe("protocol_name")?,
             device: row.text_maybe("device")?,
+            character_set: row.parsed_maybe("character_set", CharacterSetRule::parse)?,
         },
         instance_count: row.number("instance_count")?,
     })

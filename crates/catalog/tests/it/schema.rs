@@ -14,7 +14,7 @@ async fn raw(path: &Path) -> AnyConnection {
 
 /// Puts one row into each table that only grows, around every foreign key.
 const FILL: [&str; 7] = [
-    "INSERT INTO centre VALUES ('c', 'C', '[]', NULL, NULL, 0, 1, 'link_only', 1, 1)",
+    "INSERT INTO centre VALUES ('c', 'C', '[]', NULL, NULL, 0, 1, 'link_only', 1, 1, 0, NULL)",
     "INSERT INTO person VALUES ('p', 'p', 'p', 'P', NULL, 'reader', NULL, 0, 'h')",
     "INSERT INTO study (centre, study, study_date, study_time, search, modalities, series_count, instance_count, bytes,
          generation, first_received, last_received, completeness, priority, conflict_count, signed_version)

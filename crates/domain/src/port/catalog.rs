@@ -8,6 +8,7 @@ mod directory;
 mod images;
 mod orders;
 mod peers;
+mod quarantine;
 mod readings;
 mod reports;
 mod trail;
@@ -20,6 +21,7 @@ pub use directory::{Directory, DirectoryRefusal};
 pub use images::{Images, StudyFilter, StudyOrder};
 pub use orders::{OrderOutcome, Orders};
 pub use peers::Peers;
+pub use quarantine::{Quarantine, QuarantineFilter};
 pub use readings::{Readings, WorklistEntry, WorklistFilter};
 pub use reports::{DraftOutcome, EditRefusal, Reports, SignRefusal, SignRequest};
 pub use trail::{TaskFilter, Trail};
@@ -41,6 +43,7 @@ pub trait Catalog:
     + Deliveries
     + Trail
     + Uploads
+    + Quarantine
     + Send
     + Sync
     + 'static
@@ -59,6 +62,7 @@ impl<T> Catalog for T where
         + Deliveries
         + Trail
         + Uploads
+        + Quarantine
         + Send
         + Sync
         + 'static

@@ -14,8 +14,9 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use domain::{
     Duration,
-    image::Source,
+    audit::Actor,
     port::{Catalog, CatalogError, Clock},
+    quarantine::Way,
     study::{Evidence, StudyKey},
     uid::StudyInstanceUid,
     upload::{FileOutcome, PromisedImage, Upload, UploadEnding, UploadName, UploadedFile},
@@ -32,7 +33,10 @@ use super::{
     spool::{Place, Spool},
     words,
 };
-use crate::receive::{Announced, Intake};
+use crate::{
+    receive::{Announced, Intake},
+    texts::Texts,
+};
 
 /// Bytes that go from the reading thread to the receiving task at a time.
 const PIECE_BYTES: usize = 256 << 10;
@@ -52,6 +56,7 @@ pub(super) struct Taker {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) spool: Arc<Spool>,
     pub(super) limits: Limits,
+    pub(super) texts: Texts,
     pub(super) stop: CancellationToken,
 }
 
@@ -264,15 +269,14 @@ impl Taker {
         mut beginning: BytesMut,
         mut pieces: Pieces,
     ) -> Result<Taken, Later> {
+        let character_set = self.texts.rule(&upload.centre).await?;
+        let data_set = beginning.split_off(place.at.min(beginning.len())).freeze();
+        let by = Actor::parse_sender(&upload.by);
         let mut receiving = self.intake.receive(Announced {
-            centre: upload.centre.clone(),
-            source: Source::Web,
-            sop_class: None,
-            sop_instance: None,
-            study: None,
-            transfer_syntax: place.transfer_syntax,
+            character_set,
+            ..Announced::of_file(upload.centre.clone(), Way::Upload, by, beginning.freeze(), &place)
         });
-        let mut next = Some(beginning.split_off(place.at.min(beginning.len())).freeze());
+        let mut next = Some(data_set);
         while let Some(bytes) = next {
             if let Err(refusal) = receiving.write(bytes).await {
                 return words::of_refusal(&refusal).map(Taken::Outcome).ok_or(Later::Away);

@@ -18,6 +18,14 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Option<FileOutcome> {
             format!("It cannot be read as an image: {flaw}."),
             "Export the image from the scanner again and send that.",
         ),
+        Refusal::Unreadable(flaw) => not_stored(
+            format!("It cannot be read as an image: {flaw}."),
+            "Export the image from the scanner again and send that.",
+        ),
+        Refusal::Quarantined(flaw) => not_stored(
+            format!("It cannot be read as an image: {flaw}. It is kept in quarantine."),
+            "Export the image from the scanner again and send that. What is in quarantine stands on the page of that name.",
+        ),
         Refusal::Mismatch(what) => not_stored(
             format!("What its head says of the {what} is not what it holds."),
             "Export the image from the scanner again and send that.",

@@ -75,6 +75,11 @@ pub struct CentreAdd {
     /// Minutes in which a person must have acknowledged a report.
     #[arg(long, value_name = "MINUTES", default_value_t = 1440)]
     acknowledgement_minutes: u32,
+    /// Keep objects that cannot be read in quarantine, for a person to look at. Their senders hear of failure all the same.
+    #[arg(long)]
+    keep_unreadable: bool,
+    #[command(flatten)]
+    texts: peer::TextRules,
 }
 
 /// People who sign in.
@@ -227,6 +232,7 @@ async fn run_centre(settings: &Settings, command: CentreCommand) -> Done {
                 ae_titles.push(title);
             }
             let contact = email(add.contact.as_deref())?;
+            let character_set = add.texts.rule()?;
             let detail =
                 if add.mail_accession_number { MailDetail::AccessionNumber } else { MailDetail::LinkOnly };
             let centre = Centre {
@@ -242,6 +248,8 @@ async fn run_centre(settings: &Settings, command: CentreCommand) -> Done {
                     mail_detail: detail,
                     delivery_deadline: Duration::from_mins(i64::from(add.delivery_minutes)),
                     acknowledgement_deadline: Duration::from_mins(i64::from(add.acknowledgement_minutes)),
+                    keeps_unreadable: add.keep_unreadable,
+                    character_set,
                 },
             };
             catalog.put_centre(&centre, &Actor::Operator, MachineClock.now()).await?;

@@ -7,8 +7,9 @@ use domain::{
     digest::Sha256Digest,
     peer::{AllowedServices, CertificateRule, NETWORKS_MAX, Network, PeerAddress, PeerPolicy},
     port::{Catalog, Clock as _},
-    text::AeTitle,
+    text::{AeTitle, CharacterSetRule},
 };
+use imaging::text::CharacterSets;
 
 use super::{
     directory::{Done, known_centre, refuse},
@@ -44,6 +45,38 @@ pub struct PeerRules {
     /// It is called over TLS.
     #[arg(long, requires = "address")]
     address_tls: bool,
+    #[command(flatten)]
+    texts: TextRules,
+}
+
+/// How texts of images are read whose headers say nothing or lie about their character set. It is for lists and pages; bytes stay as they
+/// came, and images that are here already stay as they are listed.
+#[derive(Debug, Args)]
+pub struct TextRules {
+    /// The character set where a header names none that is known: a defined term of (0008,0005), `ISO_IR 100`, `GB18030`; several
+    /// are joined by a backslash.
+    #[arg(long, value_name = "TERMS")]
+    assume_character_set: Option<String>,
+    /// The character set whatever a header says.
+    #[arg(long, value_name = "TERMS", conflicts_with = "assume_character_set")]
+    force_character_set: Option<String>,
+}
+
+impl TextRules {
+    /// The rule, if one is given.
+    pub fn rule(&self) -> Result<Option<CharacterSetRule>, Box<dyn std::error::Error>> {
+        let (terms, forced) = match (&self.assume_character_set, &self.force_character_set) {
+            (Some(terms), _) => (terms, false),
+            (None, Some(terms)) => (terms, true),
+            (None, None) => return Ok(None),
+        };
+        match CharacterSetRule::new(terms, forced).filter(|rule| CharacterSets::are_known(rule.terms())) {
+            Some(rule) => Ok(Some(rule)),
+            None => refuse(format!(
+                "{terms:?} is no character set that is read here: ISO_IR 100, ISO_IR 192, GB18030 and `\\ISO 2022 IR 87` are"
+            )),
+        }
+    }
 }
 
 /// A service, as the command line spells it.
@@ -92,6 +125,7 @@ impl PeerRules {
                 commitment: may(ServiceWord::Commitment),
             },
             address,
+            character_set: self.texts.rule()?,
         })
     }
 
@@ -117,6 +151,11 @@ impl PeerRules {
 pub async fn show(catalog: &dyn Catalog, name: &str) -> Done {
     let Centre { id, name, policy, .. } = known_centre(catalog, name).await?;
     say(format!("{id}\t{name}"));
+    say(match policy.keeps_unreadable {
+        true => "what cannot be read: is refused, and kept in quarantine",
+        false => "what cannot be read: is refused, and not kept",
+    });
+    say(format!("texts of images: {}", reading(policy.character_set.as_ref())));
     for (ae, policy) in catalog.peer_policies(&id).await? {
         show_one(&ae, &policy);
     }
@@ -124,6 +163,14 @@ pub async fn show(catalog: &dyn Catalog, name: &str) -> Done {
         say("every other AE title: from anywhere; storage, commitment; is not called");
     }
     Ok(())
+}
+
+fn reading(rule: Option<&CharacterSetRule>) -> String {
+    match rule {
+        None => "as their headers say".to_owned(),
+        Some(rule) if rule.is_forced() => format!("as {}, whatever their headers say", rule.terms()),
+        Some(rule) => format!("as {} where their headers name no character set", rule.terms()),
+    }
 }
 
 fn show_one(ae: &AeTitle, policy: &PeerPolicy) {
@@ -148,5 +195,7 @@ fn show_one(ae: &AeTitle, policy: &PeerPolicy) {
         Some(address) if address.tls => format!("is called at {address} over TLS"),
         Some(address) => format!("is called at {address}"),
     };
-    say(format!("{ae}: from {from}; {protected}; {}; {called}", services.join(", ")));
+    let texts = policy.character_set.as_ref().map(|rule| format!("; texts {}", reading(Some(rule))));
+    let texts = texts.unwrap_or_default();
+    say(format!("{ae}: from {from}; {protected}; {}; {called}{texts}", services.join(", ")));
 }

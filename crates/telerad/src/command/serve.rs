@@ -158,6 +158,14 @@ impl Starting<'_> {
             intake::Ledger::start(Arc::clone(catalog), Arc::clone(clock)).map_err(StartError::Threads)?;
         let intake = intake::Intake::new(Arc::clone(&parts.storage), ledger, Arc::clone(clock), config);
         let room = intake::Room::new(self.settings.folders(), config.reserve_bytes);
+        let keeper = intake::quarantine::Keeper::new(
+            Arc::clone(catalog),
+            Arc::clone(clock),
+            room.clone(),
+            config.quarantine.clone(),
+        );
+        self.tasks.spawn(keeper.clone().run(self.lifecycle.drain.clone()));
+        let intake = intake.with_keeper(keeper);
         let (listener, address) = listen("the DICOM server", config.listen).await?;
         self.dicom = Some(address);
         let server = intake::association::Server::new(
@@ -197,9 +205,15 @@ impl Starting<'_> {
             clock: Arc::clone(&clock),
         };
         let uploads = self.uploads(intake.clone()).await?;
+        let quarantine = intake::quarantine::web::QuarantinePage::new(
+            intake.clone(),
+            Arc::clone(&catalog),
+            Arc::clone(&clock),
+            config.quarantine.clone(),
+        );
         let stow = intake::web::Stow::new(intake, catalog, clock, config.clone());
         let stow = stow.with_room(room).with_pulse(self.pulse.clone());
-        Ok(stow.router().merge(commitments.router()).merge(uploads))
+        Ok(stow.router().merge(commitments.router()).merge(uploads).merge(quarantine.router()))
     }
 
     async fn uploads(&self, intake: intake::Intake) -> Result<Router, StartError> {

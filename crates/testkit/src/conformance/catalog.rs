@@ -13,6 +13,7 @@ pub mod directory;
 pub mod images;
 pub mod orders;
 pub mod peers;
+pub mod quarantine;
 pub mod readings;
 pub mod reports;
 pub mod trail;
@@ -43,6 +44,8 @@ macro_rules! catalog_cases {
             orders: a_changed_priority_moves_what_waits, an_order_waits_for_its_study, doubt_links_nothing,
                 orders_are_kept_by_accession_number, racing_orders_and_studies_meet, a_study_waits_for_its_order;
             peers: policies_stay_with_their_titles;
+            quarantine: a_full_quarantine_takes_no_more, decided_objects_are_forgotten, decisions_are_audited_and_undone,
+                objects_are_kept_once_where_they_are_wanted;
             readings: claims_are_taken_released_and_taken_over, one_of_twenty_claims_wins, the_worklist_is_in_order,
                 the_worklist_is_searched, the_worklist_says_who_and_what;
             reports: a_signature_is_kept_whole, an_addendum_follows, drafts_only_get_newer, signatures_are_refused,

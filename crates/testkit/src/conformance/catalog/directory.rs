@@ -9,7 +9,7 @@ use domain::{
     id::{CentreId, PersonId, PhysicianId, TokenId},
     person::{Person, Physician, Role, Scope, Session, Token},
     port::{Catalog, ChangeError, catalog::DirectoryRefusal},
-    text::PersonName,
+    text::{CharacterSetRule, PersonName},
 };
 use futures::future::join_all;
 
@@ -25,6 +25,8 @@ pub async fn centres_are_found_by_ae_title(catalog: Arc<dyn Catalog>) {
         mail_detail: MailDetail::AccessionNumber,
         delivery_deadline: domain::Duration::from_mins(7),
         acknowledgement_deadline: domain::Duration::from_hours(3),
+        keeps_unreadable: true,
+        character_set: CharacterSetRule::new("\\ISO 2022 IR 87", true),
     };
     let south = Centre { contact: None, phone: None, address: Vec::new(), ..centre_named("south") };
     for centre in [&south, &north] {

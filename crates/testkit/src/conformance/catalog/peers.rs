@@ -7,6 +7,7 @@ use domain::{
     digest::Sha256Digest,
     peer::{AllowedServices, CertificateRule, Network, PeerAddress, PeerPolicy},
     port::Catalog,
+    text::CharacterSetRule,
 };
 
 use super::world::{ae, at, centre_named};
@@ -22,6 +23,7 @@ pub async fn policies_stay_with_their_titles(catalog: Arc<dyn Catalog>) {
         certificate: Some(CertificateRule::Fingerprint(Sha256Digest::of(b"certificate"))),
         services: AllowedServices { storage: false, commitment: true },
         address: PeerAddress::parse("pacs.example:104", true),
+        character_set: CharacterSetRule::new("ISO_IR 144", false),
     };
     assert!(catalog.put_peer_policy(&north.id, &ae("CT_1"), &policy, &Actor::Operator, at(1)).await.unwrap());
     assert!(

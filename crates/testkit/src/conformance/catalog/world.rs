@@ -21,7 +21,7 @@ use domain::{
     reading::ClaimChange,
     report::{ReportContent, ReportVersion, SectionKind, SectionText},
     study::StudyKey,
-    text::{AccessionNumber, AeTitle, EmailAddress, PatientId, PersonName},
+    text::{AccessionNumber, AeTitle, CharacterSetRule, EmailAddress, PatientId, PersonName},
     uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
     work::{Lane, OutboxRow},
 };
@@ -164,6 +164,7 @@ pub(super) fn image(centre: &CentreId, study: &str, sop: &str, second: i64) -> A
             body_part: Some("HEAD".into()),
             protocol_name: Some("Kopf nativ".into()),
             device: Some("Maker Model".into()),
+            character_set: CharacterSetRule::new("\\ISO 2022 IR 149", true),
         },
         source: Source::Association(ae("CT_1")),
     }
