@@ -14,7 +14,7 @@ export const person = {
   login: "moreau",
   name: "Dr Ada Moreau",
   credentials: "Consultant Radiologist, FRCR",
-  role: "reader",
+  role: process.env.ROLE ?? "reader",
 };
 export const PASSWORD = "night";
 
@@ -453,4 +453,60 @@ export const mails = [
     text: "Dear Dr Brandt,\n\na report on a study that you ordered is ready. For the patient's privacy it is not in this message.\n\nRead it and say that you have read it:\nhttp://127.0.0.1:8080/r/3q2-7wEXAMPLE-secret-0aB.\n\nIf nobody opens it within 60 minutes, we call the night desk of your centre.\n\nThe reading room",
     html: null,
   },
+];
+
+const quarantined = (id, minutes, of) => ({
+  id,
+  centre: "north",
+  centre_name: "North Clinic",
+  way: "association",
+  ae_title: "NORTH_CT",
+  by_name: null,
+  sop_class: "1.2.840.10008.5.1.4.1.1.2",
+  sop_instance: `2.25.98765432109876543210987654321098.${id}`,
+  transfer_syntax: "1.2.840.10008.1.2.1",
+  bytes: 526_556,
+  data_set_bytes: 526_228,
+  sha256: sha(id),
+  received: ago(minutes),
+  times: 1,
+  last_received: ago(minutes),
+  state: "waiting",
+  decided: null,
+  study_uid: null,
+  ...of,
+});
+const SEND_AGAIN = "Its end is missing: have it sent again from its source, then discard this one.";
+export const quarantine = [
+  quarantined("q1", 4, {
+    times: 12,
+    reason: "the data set ends in the middle of an element at element (0040,0254), byte 1322 of the data set",
+    next_step: SEND_AGAIN,
+  }),
+  quarantined("q2", 31, {
+    way: "upload",
+    ae_title: null,
+    by_name: "Maximiliane Freifrau von Hohenstein-Wittgenstein-Berleburg",
+    centre_name: "Radiologische Gemeinschaftspraxis Dr. Oppenheimer, Dr. Krishnamurthy und Kollegen am Klinikum Nord",
+    sop_class: null,
+    sop_instance: null,
+    reason: "StudyInstanceUID is missing",
+    next_step:
+      "It does not say which image it is: have it exported anew from its source, then discard this one.",
+  }),
+  quarantined("q3", 90, {
+    sop_class: "1.2.840.10008.5.1.4.1.1.88.33",
+    bytes: 41_200_000,
+    data_set_bytes: 41_199_672,
+    reason: "sequences are nested too deeply at element (0040,A730), byte 88120 of the data set",
+    next_step:
+      "Ask the operator whether the limits below intake.guard are set too low. If they are raised, try again; else discard it.",
+  }),
+  quarantined("q4", 2000, {
+    state: "stored",
+    study_uid: studies[0].entry.study_uid,
+    reason: "there are too many elements before the identifiers at element (0009,1001), byte 2211 of the data set",
+    next_step: "",
+    decided: { by_name: "Dr Ada Moreau", at: ago(1900), until: ago(-40_000) },
+  }),
 ];

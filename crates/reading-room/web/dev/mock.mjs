@@ -1,10 +1,24 @@
 // A server with invented studies, to look at the pages without the real one: `npm run build && npm run mock`, then
-// http://127.0.0.1:8099, login `moreau`, password `night`. Switches for what is hard to bring about:
+// http://127.0.0.1:8099, login `moreau`, password `night`, ROLE=admin for other pages. Switches for what is hard to bring about:
 // POST /mock/{expire,away,back,empty,full,late-images,steal}.
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
-import { ago, delivery, iso, KINDS, mails, person, PASSWORD, sections, sha, studies, tasks, version } from "./data.mjs";
+import {
+  ago,
+  delivery,
+  iso,
+  KINDS,
+  mails,
+  person,
+  PASSWORD,
+  quarantine,
+  sections,
+  sha,
+  studies,
+  tasks,
+  version,
+} from "./data.mjs";
 import { png } from "./png.mjs";
 
 const PORT = Number(process.env.PORT ?? 8099);
@@ -201,6 +215,35 @@ function session(method, body) {
   return { person };
 }
 
+function decide(id, decision) {
+  const object = quarantine.find((one) => one.id === id);
+  if (!object) throw new Refusal(404, "unknown", "There is no such thing.");
+  if (decision === "discard") {
+    Object.assign(object, {
+      state: "discarded",
+      decided: { by_name: person.name, at: iso(Date.now()), until: ago(-43_200) },
+    });
+  } else if (decision === "restore") Object.assign(object, { state: "waiting", decided: null });
+  return object;
+}
+
+function listQuarantine(query) {
+  const rank = ({ state: where }) => Number(where !== "waiting");
+  const objects = state.empty ? [] : quarantine.filter((one) => query.get("decided") === "true" || rank(one) === 0);
+  const held = { objects: objects.length, objects_max: 1000, bytes: 9_100_000_000, bytes_max: 10_737_418_240 };
+  const centres = [
+    { id: "north", name: "North Clinic", held },
+    { id: "south", name: "South Clinic", held: null },
+  ];
+  return {
+    centres,
+    may_download: true,
+    decided_days: 30,
+    objects: objects.toSorted((a, b) => rank(a) - rank(b)),
+    more: false,
+  };
+}
+
 /** What an address of the API answers: something to send as JSON, or a `Buffer` with its type. */
 function api(method, path, query, body) {
   if (path[0] === "session") return session(method, body);
@@ -209,6 +252,8 @@ function api(method, path, query, body) {
   if (path[0] === "deliveries") return deliveries(query);
   if (path[0] === "tasks" && path[2] === "close") return closeTask(path[1], body);
   if (path[0] === "tasks") return { tasks: tasks.filter((task) => query.get("closed") === "true" || !task.closed) };
+  if (path[0] === "quarantine" && path[2]) return decide(path[1], path[2]);
+  if (path[0] === "quarantine") return listQuarantine(query);
   if (path[0] === "mailbox" && path[1]) return mails.find(({ id }) => id === path[1]) ?? { id: path[1] };
   if (path[0] === "mailbox")
     return { sending: false, mails: mails.map(({ id, to, at, subject }) => ({ id, to, at, subject })) };

@@ -1,7 +1,19 @@
 /** The calls of the API that change something or are made once; what is polled is read with `usePolled`. */
 
 import { ask, fetched } from "./client";
-import type { Claim, Mail, Person, SectionText, SessionAnswer, Study, Task, TrailEvent, Version, Worklist } from "./types";
+import type {
+  Claim,
+  Mail,
+  Person,
+  QuarantinedObject,
+  SectionText,
+  SessionAnswer,
+  Study,
+  Task,
+  TrailEvent,
+  Version,
+  Worklist,
+} from "./types";
 
 export function studyPath(centre: string, study: string): string {
   return `/studies/${encodeURIComponent(centre)}/${encodeURIComponent(study)}`;
@@ -60,5 +72,10 @@ export const trail = (path: string): Promise<{ events: TrailEvent[] }> => fetche
 
 export const closeTask = (id: string, note: string): Promise<Task> =>
   fetched<Task>(`/tasks/${encodeURIComponent(id)}/close`, { method: "POST", body: { note } });
+
+export type QuarantineDecision = "retry" | "discard" | "restore";
+
+export const decideQuarantined = (id: string, decision: QuarantineDecision): Promise<QuarantinedObject> =>
+  fetched<QuarantinedObject>(`/quarantine/${encodeURIComponent(id)}/${decision}`, { method: "POST" });
 
 export const mail = (id: string): Promise<Mail> => fetched<Mail>(`/mailbox/${encodeURIComponent(id)}`);

@@ -202,7 +202,8 @@ export interface Task {
     | "missing_images"
     | "images_after_signature"
     | "object_damaged"
-    | "commitment_unreported";
+    | "commitment_unreported"
+    | "quarantine";
   reason: string;
   next_step: string;
   opened: string;
@@ -276,4 +277,42 @@ export interface Status {
   at: string;
   sections: StatusSection[];
   queues: { name: string; waiting: number | null; in_hand: number | null }[];
+}
+
+/** An object that could not be read and is kept until a person decides. */
+export interface QuarantinedObject {
+  id: string;
+  centre: string;
+  centre_name: string;
+  way: "association" | "web" | "upload";
+  ae_title: string | null;
+  /** The person who sent it; null for a program with a token. */
+  by_name: string | null;
+  sop_class: string | null;
+  sop_instance: string | null;
+  transfer_syntax: string;
+  reason: string;
+  next_step: string;
+  bytes: number;
+  data_set_bytes: number;
+  sha256: string;
+  received: string;
+  times: number;
+  last_received: string;
+  state: "waiting" | "discarded" | "stored" | "conflict";
+  decided: { by_name: string; at: string; until: string } | null;
+  study_uid: string | null;
+}
+
+export interface Quarantine {
+  /** Centres that the person sees; `held` is null for those that keep nothing in quarantine. */
+  centres: {
+    id: string;
+    name: string;
+    held: { objects: number; objects_max: number; bytes: number; bytes_max: number } | null;
+  }[];
+  may_download: boolean;
+  decided_days: number;
+  objects: QuarantinedObject[];
+  more: boolean;
 }

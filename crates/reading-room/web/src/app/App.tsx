@@ -1,6 +1,7 @@
 import { lazy, Suspense, useEffect } from "react";
 import { DeliveriesPage } from "../deliveries/DeliveriesPage";
 import { MailboxPage } from "../mailbox/MailboxPage";
+import { QuarantinePage } from "../quarantine/QuarantinePage";
 import { ReadingPage } from "../reading/ReadingPage";
 import { hasUnsaved } from "../report/editors";
 import { StatusPage } from "../status/StatusPage";
@@ -78,6 +79,8 @@ function Page({ route }: { route: Route }) {
       return <DeliveriesPage />;
     case "tasks":
       return <TasksPage />;
+    case "quarantine":
+      return <QuarantinePage />;
     case "status":
       return <StatusPage />;
     case "mailbox":

@@ -49,6 +49,9 @@ export function Header({ route, onSignOut }: { route: Route; onSignOut: () => Pr
           urgent
           current={route.page === "tasks"}
         />
+        {person.role !== "reader" && (
+          <NavLink to="/quarantine" name="Quarantine" current={route.page === "quarantine"} />
+        )}
         <NavLink
           to="/deliveries"
           name="Deliveries"

@@ -8,6 +8,7 @@ it.each([
   ["/read/north/1.2.3/more", { page: "unknown" }],
   ["/deliveries", { page: "deliveries" }],
   ["/tasks/", { page: "tasks" }],
+  ["/quarantine", { page: "quarantine" }],
   ["/upload", { page: "upload" }],
   ["/status", { page: "status" }],
   ["/mailbox", { page: "mailbox", mail: null }],

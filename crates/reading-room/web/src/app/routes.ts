@@ -5,6 +5,7 @@ export type Route =
   | { page: "read"; centre: string; study: string }
   | { page: "deliveries" }
   | { page: "tasks" }
+  | { page: "quarantine" }
   | { page: "upload" }
   | { page: "status" }
   | { page: "mailbox"; mail: string | null }
@@ -17,7 +18,14 @@ export function parseRoute(path: string): Route {
   if (first === "read" && second && third) return { page: "read", centre: second, study: third };
   if (first === "mailbox" && !third) return { page: "mailbox", mail: second ?? null };
   if (second !== undefined) return { page: "unknown" };
-  if (first === "deliveries" || first === "tasks" || first === "upload" || first === "status") return { page: first };
+  switch (first) {
+    case "deliveries":
+    case "tasks":
+    case "quarantine":
+    case "upload":
+    case "status":
+      return { page: first };
+  }
   return { page: "unknown" };
 }
 

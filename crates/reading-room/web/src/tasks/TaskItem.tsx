@@ -1,11 +1,13 @@
 import type { Task } from "../api/types";
 import { Link } from "../app/Link";
 import { readingPath } from "../app/routes";
+import { useSignedIn } from "../app/session";
 import { TASK_NAMES } from "../words/names";
 import { moment } from "../words/time";
 
 export function TaskItem({ task, onClose }: { task: Task; onClose: () => void }) {
   const { closed } = task;
+  const { person } = useSignedIn();
   return (
     <li className={closed ? "task task-closed" : "task"} data-testid="task" data-kind={task.kind}>
       <div>
@@ -27,6 +29,11 @@ export function TaskItem({ task, onClose }: { task: Task; onClose: () => void })
         {task.study_uid && (
           <Link className="button" to={readingPath(task.centre, task.study_uid)}>
             Open the study
+          </Link>
+        )}
+        {task.kind === "quarantine" && person.role !== "reader" && (
+          <Link className="button" to="/quarantine">
+            Open the quarantine
           </Link>
         )}
         {!closed && <button onClick={onClose}>Close…</button>}

@@ -52,6 +52,7 @@ export const TASK_NAMES: Record<Task["kind"], string> = {
   images_after_signature: "Images after signature",
   object_damaged: "Damaged image",
   commitment_unreported: "Sender not told",
+  quarantine: "Cannot be read",
 };
 
 /** `28`, or `24 of 28` while it is known that more should come. */
