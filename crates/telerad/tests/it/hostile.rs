@@ -59,8 +59,22 @@ fn site() -> Site {
         .with("INTAKE__IDLE_SECONDS_MAX", "2")
         .with("HTTP__LIMITS__HEAD_SECONDS_MAX", "2")
         .with("HTTP__LIMITS__BODY_IDLE_SECONDS_MAX", "2")
-        .with("HTTP__LIMITS__BODY_GRACE_SECONDS", "2");
-    site.run(&["centre", "add", "Hostile", "--id", "hostile", "--ae", CALLING, "--quiet-period", "2"]);
+        .with("HTTP__LIMITS__BODY_GRACE_SECONDS", "2")
+        // Some of what cannot be read is kept, and soon there is no room for more.
+        .with("INTAKE__QUARANTINE__CENTRE_OBJECTS_MAX", "40")
+        .with("INTAKE__QUARANTINE__CENTRE_BYTES_MAX", "20000000");
+    site.run(&[
+        "centre",
+        "add",
+        "Hostile",
+        "--id",
+        "hostile",
+        "--ae",
+        CALLING,
+        "--quiet-period",
+        "2",
+        "--keep-unreadable",
+    ]);
     site.run(&["centre", "add", "Prober", "--id", "prober", "--ae", "PROBER"]);
     prepare(&site);
     site

@@ -145,6 +145,14 @@ impl Site {
         }
     }
 
+    /// Adds a person of a role, who sees one centre or all, and gives a signed-in browser of theirs.
+    pub fn person(&self, login: &str, role: &str, centre: Option<&str>) -> Browser {
+        let mut arguments = vec!["user", "add", login, "--name", login, "--role", role];
+        arguments.extend(centre.iter().flat_map(|centre| ["--centre", centre]));
+        let printed = self.run(&arguments);
+        Browser::sign_in(self.url(""), login, printed.lines().last().unwrap())
+    }
+
     /// Adds a reader and gives a signed-in browser of theirs.
     pub fn reader(&self) -> Browser {
         let printed = self.run(&[
@@ -202,6 +210,15 @@ impl Browser {
         let (status, answer) = self.send("POST", path, Some(body));
         assert!((200..300).contains(&status), "POST {path}: {status} {answer}");
         answer
+    }
+
+    /// A request of this session, to be completed.
+    pub fn curl(&self, path: &str) -> Command {
+        let jar = self.jar.path().to_str().unwrap();
+        let mut command = Command::new("curl");
+        command.args(["-sS", "-b", jar, "-c", jar, "-H", &format!("Origin: {}", self.base)]);
+        command.arg(format!("{}{path}", self.base));
+        command
     }
 
     pub fn send(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {

@@ -103,7 +103,7 @@ fn metadata(name: &str) -> String {
     format!("Upload-Metadata: filename {},batch {}", base64(name), base64(BATCH))
 }
 
-fn base64(text: &str) -> String {
+pub fn base64(text: &str) -> String {
     let mut child =
         Command::new("base64").arg("-w0").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
