@@ -16,6 +16,8 @@ use sqlx::{
     pool::PoolConnection,
 };
 
+use tokio::sync::OwnedMutexGuard;
+
 use crate::{
     config::CatalogConfig,
     dialect::{BUSY_TIMEOUT_MS, Dialect},
@@ -44,13 +46,20 @@ pub struct SqlCatalog {
     remembered: Arc<Remembered>,
     /// With SQLite only.
     scribe: Option<Scribe>,
+    turns: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A transaction that changes something. Dropping it undoes everything.
 pub(crate) struct Change {
     inner: Transaction<'static, Any>,
     pub(crate) dialect: Dialect,
+    /// Goes last, behind the transaction.
+    _turn: Option<Turn>,
 }
+
+/// The right to write to SQLite, which has one writer at a time. Its own way of waiting is to look again now and then, so that of two
+/// connections one may never find a gap; here they queue.
+type Turn = OwnedMutexGuard<()>;
 
 impl Deref for Change {
     type Target = AnyConnection;
@@ -259,6 +268,7 @@ impl SqlCatalog {
             file: Some(path),
             remembered: Arc::default(),
             scribe: Some(scribe),
+            turns: Arc::default(),
         })
     }
 
@@ -274,6 +284,7 @@ impl SqlCatalog {
             file: None,
             remembered: Arc::default(),
             scribe: None,
+            turns: Arc::default(),
         })
     }
 
@@ -287,13 +298,24 @@ impl SqlCatalog {
     }
 
     pub(crate) async fn begin(&self) -> Result<Change, Problem> {
+        let turn = self.turn().await?;
         let inner = self.writers.begin_with(self.dialect.begin()).await?;
-        Ok(Change { inner, dialect: self.dialect })
+        Ok(Change { inner, dialect: self.dialect, _turn: turn })
+    }
+
+    /// Waits for the others that write to SQLite, as long as it would wait for another process.
+    async fn turn(&self) -> Result<Option<Turn>, Problem> {
+        if self.dialect == Dialect::Postgres {
+            return Ok(None);
+        }
+        let turn = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.turns).lock_owned()).await;
+        turn.map(Some).map_err(|_| Problem::away("another writer takes too long"))
     }
 
     /// Writes all statements if each changes the expected rows, else nothing; whether it did.
     pub(crate) async fn write_if_as_expected(&self, statements: Vec<Expected>) -> Result<bool, Problem> {
         if let Some(scribe) = &self.scribe {
+            let _turn = self.turn().await?;
             return scribe.write(statements).await;
         }
         let mut change = self.begin().await?;
