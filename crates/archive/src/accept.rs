@@ -3,14 +3,12 @@
 
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use domain::uid::TransferSyntaxUid;
-use gate::Problem;
+use gate::{MediaRange, Problem};
 
 use crate::query::parameters;
 
 /// Longest `Accept` that is read, in bytes; viewers send about 100.
 const ACCEPT_BYTES_MAX: usize = 8 * 1024;
-/// Most media ranges that are looked at.
-const RANGES_MAX: usize = 64;
 
 /// The media type of a DICOM file.
 pub(crate) const DICOM: &str = "application/dicom";
@@ -20,17 +18,6 @@ pub(crate) const DICOM_JSON: &str = "application/dicom+json";
 pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
 const JSON: &str = "application/json";
 const MULTIPART: &str = "multipart/related";
-
-/// One media range that a client takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct MediaRange {
-    /// `type/subtype` in lower case, `*` for any.
-    pub(crate) media_type: String,
-    /// Names in lower case, values as they stand without quotes.
-    pub(crate) parameters: Vec<(String, String)>,
-    /// How much it is wanted, in thousandths.
-    quality: u16,
-}
 
 /// What a client takes, the most wanted first. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,36 +42,6 @@ pub(crate) struct Wanted<'a> {
     pub(crate) transfer_syntax: Option<&'a str>,
 }
 
-impl MediaRange {
-    fn any() -> Self {
-        Self { media_type: "*/*".to_owned(), parameters: Vec::new(), quality: 1000 }
-    }
-
-    fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let mut pieces = split(text, ';').into_iter();
-        let media_type = pieces.next()?.trim().to_ascii_lowercase();
-        let (kind, subtype) = media_type.split_once('/')?;
-        if !is_token(kind) || !is_token(subtype) {
-            return None;
-        }
-        let mut range = Self { media_type, parameters: Vec::new(), quality: 1000 };
-        for piece in pieces.filter(|piece| !piece.trim().is_empty()) {
-            let (name, value) = piece.split_once('=')?;
-            let (name, value) = (name.trim().to_ascii_lowercase(), unquoted(value.trim()));
-            if name == "q" {
-                range.quality = quality(&value)?;
-            } else {
-                range.parameters.push((name, value));
-            }
-        }
-        Some(range)
-    }
-}
-
 impl Accepted {
     /// What a request takes: the `accept` of the query where it is there, else the header, else anything.
     /// What cannot be read is not counted.
@@ -105,12 +62,7 @@ impl Accepted {
         if text.trim().is_empty() {
             return Ok(Self(vec![MediaRange::any()]));
         }
-        let mut ranges: Vec<MediaRange> =
-            split(text, ',').into_iter().filter_map(MediaRange::parse).take(RANGES_MAX).collect();
-        ranges.retain(|range| range.quality > 0);
-        // A stable sort: what is wanted as much stands as the client put it.
-        ranges.sort_by_key(|range| std::cmp::Reverse(range.quality));
-        Ok(Self(ranges))
+        Ok(Self(MediaRange::list(text)))
     }
 
     /// The first wanted thing that `offer` has.
@@ -199,49 +151,6 @@ pub(crate) fn not_acceptable(offers: &[String]) -> Problem {
     )
     .next_step("Ask for one of the offered media types in the Accept header.")
     .with("offers", offers.to_vec())
-}
-
-/// Splits at a character that does not stand in quotes.
-fn split(text: &str, at: char) -> Vec<&str> {
-    let (mut pieces, mut begin, mut is_quoted, mut is_escaped) = (Vec::new(), 0, false, false);
-    for (place, c) in text.char_indices() {
-        match c {
-            _ if is_escaped => is_escaped = false,
-            '\\' if is_quoted => is_escaped = true,
-            '"' => is_quoted = !is_quoted,
-            c if c == at && !is_quoted => {
-                pieces.push(&text[begin..place]);
-                begin = place + c.len_utf8();
-            }
-            _ => {}
-        }
-    }
-    pieces.push(&text[begin..]);
-    pieces
-}
-
-/// A value without its quotes. Values that should have quotes and have none, like `type=application/dicom`,
-/// are taken as they stand.
-fn unquoted(value: &str) -> String {
-    let Some(inner) = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) else {
-        return value.to_owned();
-    };
-    let mut plain = String::with_capacity(inner.len());
-    let mut characters = inner.chars();
-    while let Some(c) = characters.next() {
-        plain.extend(if c == '\\' { characters.next() } else { Some(c) });
-    }
-    plain
-}
-
-/// A weight (RFC 9110 section 12.4.2) in thousandths.
-fn quality(value: &str) -> Option<u16> {
-    let weight: f32 = value.parse().ok()?;
-    (0.0..=1.0).contains(&weight).then_some((weight * 1000.0).round() as u16)
-}
-
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod attempts;
 mod caller;
 mod check;
 mod manners;
+mod media;
 mod origin;
 mod password;
 mod problem;
@@ -26,6 +27,7 @@ pub use check::{
 pub use manners::{
     ContentPolicy, JSON_BODY_BYTES_MAX, JSON_TIME_MAX, REQUEST_ID_HEADER, RequestId, json_limits, manners,
 };
+pub use media::MediaRange;
 pub use password::{
     HASHES_AT_ONCE, HASHES_WAITING_MAX, PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, PasswordError,
     PasswordProblem, check_password, hash_password, random_password, verify_password,
