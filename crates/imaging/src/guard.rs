@@ -201,11 +201,11 @@ static LEASED: AtomicUsize = AtomicUsize::new(0);
 
 /// A header's part of [`HEADERS_BYTES_MAX`]; given back when dropped.
 #[derive(Debug, Default, Eq)]
-struct Lease(usize);
+pub(crate) struct Lease(usize);
 
 impl Lease {
     /// Makes room for a header of so many bytes, if there is some.
-    fn cover(&mut self, bytes: usize) -> bool {
+    pub(crate) fn cover(&mut self, bytes: usize) -> bool {
         while bytes.saturating_sub(HEADER_FREE_BYTES) > self.0 {
             if LEASED.fetch_add(LEASE_BYTES, Relaxed) + LEASE_BYTES > HEADERS_BYTES_MAX {
                 LEASED.fetch_sub(LEASE_BYTES, Relaxed);

@@ -5,6 +5,7 @@
     reason = "helpers of tests fail by panicking, and say loudly what they skip"
 )]
 
+mod described;
 mod dose;
 mod guard;
 mod json;
