@@ -2,7 +2,8 @@
 //!
 //! All ways share one path ([`receive`]): bytes pass the guard while they stream into storage, the object is made durable, then the
 //! catalog commits it ([`ledger`] gathers what several senders wait for into one transaction), and only then the sender hears of
-//! success. Nothing here decodes pixels, and nothing parses and writes a data set again.
+//! success. Nothing here decodes pixels, and nothing parses and writes a data set again; one that comes as
+//! metadata and bulk data is written once.
 
 pub mod association;
 pub mod commitment;

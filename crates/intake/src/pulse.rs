@@ -89,7 +89,10 @@ impl Reason {
 impl From<&Refusal> for Reason {
     fn from(refusal: &Refusal) -> Self {
         match refusal {
-            Refusal::NotUnderstood(_) | Refusal::Unreadable(_) => Self::NotUnderstood,
+            Refusal::NotUnderstood(_)
+            | Refusal::Unreadable(_)
+            | Refusal::BulkData(_)
+            | Refusal::TransferSyntax(_) => Self::NotUnderstood,
             Refusal::Quarantined(_) => Self::Quarantined,
             Refusal::Mismatch(_) => Self::Mismatch,
             Refusal::TooLarge(_) => Self::TooLarge,

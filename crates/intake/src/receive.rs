@@ -97,6 +97,12 @@ pub enum Refusal {
     /// The same; its bytes are kept for a person to look at. It is no instance, and its sender has not handed it over.
     #[error("kept in quarantine, not stored: {0}")]
     Quarantined(Unreadable),
+    /// What was sent beside the data set is missing or makes no object with it.
+    #[error("cannot make an object: {0}")]
+    BulkData(String),
+    /// Pixels came in a form in which they cannot rest.
+    #[error("cannot take the pixels: {0}")]
+    TransferSyntax(&'static str),
     /// The data set is another object than was announced.
     #[error("the data set does not match the announced {0}")]
     Mismatch(&'static str),
@@ -119,7 +125,10 @@ impl Refusal {
     #[must_use]
     pub const fn status(&self) -> Status {
         match self {
-            Self::NotUnderstood(_) | Self::Unreadable(_) | Self::Quarantined(_) => Status::CANNOT_UNDERSTAND,
+            Self::NotUnderstood(_) | Self::Unreadable(_) | Self::Quarantined(_) | Self::BulkData(_) => {
+                Status::CANNOT_UNDERSTAND
+            }
+            Self::TransferSyntax(_) => Status::TRANSFER_SYNTAX_NOT_SUPPORTED,
             Self::Mismatch(_) => Status::DATA_SET_DOES_NOT_MATCH,
             Self::TooLarge(_) | Self::Full | Self::Unavailable(_) => Status::OUT_OF_RESOURCES,
             Self::Conflict => Status::DUPLICATE_SOP_INSTANCE,

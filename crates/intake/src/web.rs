@@ -1,6 +1,10 @@
-//! STOW-RS (PS3.18 section 10.5) for `multipart/related; type="application/dicom"`.
+//! STOW-RS (PS3.18 section 10.5): files (`type="application/dicom"`), or metadata and bulk data ([`described`]).
 //!
-//! The body is read as a stream, part by part; each part goes the way of [`crate::receive`]. The answer names every instance.
+//! The body is read as a stream, part by part; each object goes the way of [`crate::receive`]. The answer names every instance.
+
+mod described;
+mod negotiate;
+mod waiting;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,11 +13,11 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
+    Router,
     body::Body,
     extract::{Path, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::{IntoResponse as _, Response},
     routing::post,
 };
 use bytes::{Bytes, BytesMut};
@@ -33,6 +37,10 @@ use imaging::sniff::{self, Sniffed};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::{
+    negotiate::{Form, Payload},
+    waiting::Waiting,
+};
 use crate::{
     config::Config,
     multipart::{Multipart, MultipartError},
@@ -44,15 +52,20 @@ use crate::{
 
 /// Instances of a study that a sender will send in all, said in a request header so that completeness does not have to wait.
 pub const EXPECTED_HEADER: &str = "telerad-study-instances";
-/// Most characters of a multipart boundary (RFC 2046 section 5.1.1).
-pub const BOUNDARY_CHARS_MAX: usize = 70;
+/// Texts of metadata that are read at one time: their values take memory that nothing else counts.
+const READERS_MAX: usize = 2;
 /// Seconds after which a client that was told to come back may do so.
-const RETRY_AFTER_SECONDS: &str = "2";
+const RETRY_AFTER_SECONDS: u32 = 2;
 /// One request of this many instances of a study is taken for all of them; clients that send one instance a request say nothing by it.
 const BOUNDARY_INSTANCES_MIN: u32 = 2;
 
 /// Objects of one request that become durable and known at one time, each with its header in memory.
 const FINISHING_MAX: usize = 4;
+pub use self::{
+    described::{METADATA_BYTES_MAX, OBJECTS_MAX},
+    negotiate::BOUNDARY_CHARS_MAX,
+    waiting::WAITING_BYTES_MAX,
+};
 
 /// What STOW-RS needs.
 #[derive(Clone)]
@@ -66,6 +79,8 @@ pub struct Stow {
     centres: Arc<Mutex<HashMap<CentreId, Arc<Semaphore>>>>,
     pulse: Pulse,
     texts: Texts,
+    waiting: Waiting,
+    readers: Arc<Semaphore>,
 }
 
 impl Stow {
@@ -76,13 +91,33 @@ impl Stow {
         let centres = Arc::default();
         let (room, pulse) = (Room::default(), Pulse::default());
         let texts = Texts::new(Arc::clone(&catalog));
-        Self { intake, catalog, clock, config: Arc::new(config), places, room, centres, pulse, texts }
+        let waiting = Waiting::new(std::env::temp_dir());
+        let readers = Arc::new(Semaphore::new(READERS_MAX));
+        Self {
+            intake,
+            catalog,
+            clock,
+            config: Arc::new(config),
+            places,
+            room,
+            centres,
+            pulse,
+            texts,
+            waiting,
+            readers,
+        }
     }
 
     /// Refuses images when there is no room for them.
     #[must_use]
     pub fn with_room(self, room: Room) -> Self {
         Self { room, ..self }
+    }
+
+    /// Lets bulk data wait in a folder, in files without a name; else they wait in the system's own for such files.
+    #[must_use]
+    pub fn with_folder(self, folder: std::path::PathBuf) -> Self {
+        Self { waiting: Waiting::new(folder), ..self }
     }
 
     /// Counts into a pulse that others see.
@@ -165,15 +200,15 @@ async fn answer(
     headers: &HeaderMap,
     body: Body,
 ) -> Response {
-    let target = match target(&caller, centre.as_deref(), study.as_deref(), headers) {
-        Ok(target) => target,
+    let asked = target(&caller, centre.as_deref(), study.as_deref(), headers);
+    let (target, form) = match asked.and_then(|target| Ok((target, negotiate::answer(headers)?))) {
+        Ok(asked) => asked,
         Err(problem) => return problem.into_response(),
     };
     let Some(_place) = stow.place(&target.centre) else {
         stow.pulse.refused(Reason::TooManyRequests);
         let busy = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Too many uploads are under way.");
-        return ([(header::RETRY_AFTER, RETRY_AFTER_SECONDS)], busy.next_step("Send the request again."))
-            .into_response();
+        return busy.next_step("Send the request again.").retry_after(RETRY_AFTER_SECONDS).into_response();
     };
     let _under_way = stow.pulse.request();
     match stow.take(&target, headers, body).await {
@@ -182,7 +217,7 @@ async fn answer(
                 stow.pulse.refused(Reason::from(refusal));
             }
             stow.tell(headers, &outcomes).await;
-            module(&target, &outcomes)
+            module(&target, &outcomes, form)
         }
         Err(problem) => {
             stow.pulse.refused(Reason::BrokenRequest);
@@ -286,10 +321,13 @@ impl Finishing<'_> {
 
 impl Stow {
     async fn take(&self, target: &Target, headers: &HeaderMap, body: Body) -> Result<Vec<Outcome>, Problem> {
-        let boundary = boundary(headers)?;
+        let (payload, boundary) = negotiate::request(headers)?;
         let limit = self.config.request_bytes_max;
         let texts = self.texts.rule(&target.centre).await?;
         let mut parts = Multipart::new(counted(body, limit), &boundary);
+        if let Payload::Described(form) = payload {
+            return self.take_described(target, form, &mut parts).await;
+        }
         let mut finishing = Finishing::default();
         let mut count = 0;
         let ended = loop {
@@ -413,36 +451,9 @@ where
     Ok(Outcome { sop_class: None, sop_instance: None, result: Err(refusal) })
 }
 
-fn boundary(headers: &HeaderMap) -> Result<String, Problem> {
-    let unsupported = |message: &str| {
-        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message).next_step(
-            "Send multipart/related; type=\"application/dicom\"; boundary=… with one instance a part.",
-        )
-    };
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(unsupported("Compressed request bodies are not taken."));
-    }
-    let content_type =
-        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let mut parameters = content_type.split(';').map(str::trim);
-    if !parameters.next().is_some_and(|media_type| media_type.eq_ignore_ascii_case("multipart/related")) {
-        return Err(unsupported("The body is not multipart/related."));
-    }
-    let mut boundary = None;
-    for (name, value) in parameters.filter_map(|parameter| parameter.split_once('=')) {
-        let value = value.trim().trim_matches('"');
-        match name.trim().to_ascii_lowercase().as_str() {
-            "boundary" => boundary = Some(value.to_owned()),
-            "type" if !value.eq_ignore_ascii_case("application/dicom") => {
-                return Err(unsupported("The parts are not application/dicom."));
-            }
-            _ => {}
-        }
-    }
-    match boundary {
-        Some(boundary) if (1..=BOUNDARY_CHARS_MAX).contains(&boundary.len()) => Ok(boundary),
-        Some(_) | None => Err(unsupported("The boundary is missing or longer than 70 characters.")),
-    }
+fn too_many_parts() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_parts", "The request has too many parts.")
+        .next_step("Send the study in several requests.")
 }
 
 /// The request's bytes, counted.
@@ -468,8 +479,8 @@ fn broken(error: &MultipartError, bytes_max: u64) -> Problem {
         .next_step("Send the request again; instances that were stored before are recognised.")
 }
 
-/// The Store Instances Response Module (PS3.18 annex I), as DICOM JSON.
-fn module(target: &Target, outcomes: &[Outcome]) -> Response {
+/// The Store Instances Response Module (PS3.18 annex I).
+fn module(target: &Target, outcomes: &[Outcome], form: Form) -> Response {
     let reference = |class: Option<&SopClassUid>, instance: Option<&SopInstanceUid>| {
         let mut item = serde_json::Map::new();
         for (tag, uid) in
@@ -522,11 +533,9 @@ fn module(target: &Target, outcomes: &[Outcome]) -> Response {
             module.insert(tag.to_owned(), json!({"vr": "SQ", "Value": items}));
         }
     }
-    let content_type = [(header::CONTENT_TYPE, "application/dicom+json")];
-    let mut answer =
-        (status, content_type, Json(Value::Object(module)).into_response().into_body()).into_response();
+    let mut answer = negotiate::write(status, module, form);
     if status.is_server_error() {
-        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
     }
     answer
 }

@@ -14,7 +14,7 @@ fn not_stored(reason: impl Into<String>, next_step: &str) -> FileOutcome {
 /// What became of an object that intake refused; `None` when it should be tried again later.
 pub(super) fn of_refusal(refusal: &Refusal) -> Option<FileOutcome> {
     Some(match refusal {
-        Refusal::NotUnderstood(flaw) => not_stored(
+        Refusal::NotUnderstood(flaw) | Refusal::BulkData(flaw) => not_stored(
             format!("It cannot be read as an image: {flaw}."),
             "Export the image from the scanner again and send that.",
         ),
@@ -25,6 +25,10 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Option<FileOutcome> {
         Refusal::Quarantined(flaw) => not_stored(
             format!("It cannot be read as an image: {flaw}. It is kept in quarantine."),
             "Export the image from the scanner again and send that. What is in quarantine stands on the page of that name.",
+        ),
+        Refusal::TransferSyntax(flaw) => not_stored(
+            format!("Its pixels cannot be taken: {flaw}."),
+            "Export the image from the scanner again and send that.",
         ),
         Refusal::Mismatch(what) => not_stored(
             format!("What its head says of the {what} is not what it holds."),

@@ -212,13 +212,19 @@ impl Starting<'_> {
             config.quarantine.clone(),
         );
         let stow = intake::web::Stow::new(intake, catalog, clock, config.clone());
-        let stow = stow.with_room(room).with_pulse(self.pulse.clone());
+        let stow = stow.with_room(room).with_pulse(self.pulse.clone()).with_folder(self.uploads_folder());
         Ok(stow.router().merge(commitments.router()).merge(uploads).merge(quarantine.router()))
+    }
+
+    /// Where uploads rest, and bulk data that wait for their objects.
+    fn uploads_folder(&self) -> std::path::PathBuf {
+        let config = &self.settings.intake;
+        config.upload_dir.clone().unwrap_or_else(|| self.settings.data_dir.join("uploads"))
     }
 
     async fn uploads(&self, intake: intake::Intake) -> Result<Router, StartError> {
         let (parts, config) = (&self.parts, &self.settings.intake);
-        let folder = config.upload_dir.clone().unwrap_or_else(|| self.settings.data_dir.join("uploads"));
+        let folder = self.uploads_folder();
         let (catalog, clock) = (Arc::clone(&parts.catalog), Arc::clone(&parts.clock));
         let opened =
             intake::upload::Uploads::open(&folder, intake, catalog, clock, config.upload.clone()).await;
