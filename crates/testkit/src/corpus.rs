@@ -6,6 +6,7 @@ pub mod upper;
 
 mod association;
 mod data_set;
+mod described;
 mod http;
 mod message;
 mod pixels;
@@ -83,7 +84,7 @@ impl Class {
             Self::State => "messages without a place (DCMTK CVE-2026-44628)",
             Self::Field => "null, missing or repeated fields (DCMTK CVE-2022-2121)",
             Self::Injection => {
-                "path traversal, injection, scripts (DCMTK CVE-2022-2119, CVE-2022-2120, CVE-2026-5663; Orthanc XSSInjection)"
+                "path traversal, injection, scripts (DCMTK CVE-2022-2119, CVE-2022-2120, CVE-2026-5663; Orthanc XSSInjection, dcm4chee-arc #4988)"
             }
             Self::CharacterSet => "texts outside of their character set",
             Self::Decoder => {
@@ -196,6 +197,7 @@ pub fn cases() -> Vec<Case> {
     text::add(&mut cases);
     pixels::add(&mut cases);
     stow::add(&mut cases);
+    described::add(&mut cases);
     http::add(&mut cases);
     cases.cases
 }

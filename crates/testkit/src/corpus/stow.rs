@@ -24,7 +24,7 @@ pub(super) fn add(cases: &mut Cases) {
 }
 
 /// A request with a body of its true length.
-fn request(path: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
+pub(super) fn request(path: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
     let length = format!("Content-Length: {}\r\n", body.len());
     [head("POST", path, &format!("Content-Type: {content_type}\r\n{length}")).as_bytes(), body].concat()
 }
