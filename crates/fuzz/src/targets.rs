@@ -6,27 +6,32 @@ use bytes::Bytes;
 use dimse::{Acceptor, AcceptorConfig, Event, RejectReason, Status};
 use domain::uid::TransferSyntaxUid;
 use imaging::{
-    guard::{Flaw, Guard, GuardLimits, GuardedHeader, Refusal},
+    compose::{self, Composed, Reading},
+    guard::{Flaw, Guard, GuardLimits, GuardedHeader, HeaderEnd, Refusal},
     header::Header,
-    json,
+    json, xml,
 };
 use intake::{
     multipart::{MultipartError, Piece, Splitter},
     upload::archive::{ArchiveLimits, contents},
 };
 
+use serde_json::{Map, Value};
+
 /// A target.
 pub type Target = fn(&[u8]);
 
 /// Every target with its name.
-pub const ALL: [(&str, Target); 7] = [
+pub const ALL: [(&str, Target); 9] = [
     ("archive", archive),
     ("association", association),
     ("command", command),
     ("guard", guard),
     ("header", header),
     ("json", json),
+    ("json_in", json_in),
     ("multipart", multipart),
+    ("xml_in", xml_in),
 ];
 
 /// Transfer syntaxes that a target chooses from by its first byte.
@@ -187,17 +192,121 @@ pub fn header(bytes: &[u8]) {
     let _ = Header::read(&guarded);
 }
 
-/// DICOM JSON of a header: it can be written and read back.
+/// DICOM JSON of a header: it can be written and read back, and then says the same.
 pub fn json(bytes: &[u8]) {
     let Some((&seed, bytes)) = bytes.split_first() else { return };
     let Ok(guarded) = GuardedHeader::of(bytes, &syntax(seed)) else { return };
-    let Ok(object) = json::metadata(&guarded, "/bulk") else { return };
-    let text = serde_json::Value::Object(object).to_string();
-    if let Err(error) = serde_json::from_str::<serde_json::Value>(&text) {
-        // This reader stops at 128 levels, of which a sequence takes three.
-        assert!(error.to_string().contains("recursion limit"), "no JSON: {error}");
-    }
     let _ = json::bulk(&guarded, "00291010/1/00080018");
+    said_again(&guarded);
+}
+
+/// DICOM JSON from outside: what is made of it is no larger than it may be, and says the same when it is written and read again.
+pub fn json_in(bytes: &[u8]) {
+    let Ok(objects) = Reading::new(GuardLimits::default(), 100).json(bytes) else { return };
+    objects.into_iter().for_each(|object| made(object, bytes.len()));
+}
+
+/// The Native DICOM Model from outside: the same.
+pub fn xml_in(bytes: &[u8]) {
+    if let Ok(object) = Reading::new(GuardLimits::default(), 100).xml(bytes) {
+        assert!(!bytes.windows(9).any(|window| window == b"<!DOCTYPE"), "a document type was taken");
+        made(object, bytes.len());
+    }
+}
+
+fn made(object: Composed, text_bytes: usize) {
+    // The shortest item is three characters, and sixteen bytes with its end.
+    assert!(object.bytes.len() <= 8 * text_bytes + 64, "{} bytes from {text_bytes}", object.bytes.len());
+    assert!(object.bulk.is_sorted_by_key(|bulk| bulk.at), "places out of order");
+    let filled = filled(&object, |_| Some(vec![0; 2]));
+    let Ok(guarded) = GuardedHeader::of(&filled, &syntax(0)) else { return };
+    assert_eq!(
+        guarded.ends_at as usize == filled.len(),
+        guarded.end == HeaderEnd::DataSet,
+        "it was not read whole"
+    );
+    said_again(&guarded);
+}
+
+/// A data set with its bulk data put in.
+fn filled(object: &Composed, value: impl Fn(&str) -> Option<Vec<u8>>) -> Vec<u8> {
+    let (mut filled, mut at) = (Vec::new(), 0);
+    for bulk in &object.bulk {
+        filled.extend_from_slice(&object.bytes[at..bulk.at]);
+        at = bulk.at;
+        let mut bytes = value(&bulk.uri).unwrap_or_else(|| vec![0; 2]);
+        bytes.extend((bytes.len() % 2 == 1).then_some(0));
+        filled.extend(compose::head(bulk.tag, bulk.vr, bytes.len() as u32));
+        filled.extend(bytes);
+    }
+    filled.extend_from_slice(&object.bytes[at..]);
+    filled
+}
+
+/// What we write of a header can be read, and says the same when it is written again; also by way of XML.
+fn said_again(guarded: &GuardedHeader) {
+    let Ok(object) = json::metadata(guarded, "/bulk") else { return };
+    let value = |uri: &str| json::bulk(guarded, uri.strip_prefix("/bulk/")?).ok()?;
+    let text = Value::Array(vec![object.clone().into()]).to_string();
+    let Some(again) = read_ours(Reading::new(GuardLimits::default(), 1).json(text.as_bytes())) else {
+        return;
+    };
+    let Some(first) = written_again(&filled(&again[0], value)) else { return };
+    let text = Value::Array(vec![first.clone().into()]).to_string();
+    let Some(again) = read_ours(Reading::new(GuardLimits::default(), 1).json(text.as_bytes())) else {
+        return;
+    };
+    let Some(second) = written_again(&filled(&again[0], value)) else { return };
+    same(&first, &second, "JSON");
+    if !first.values().all(xml_can_say) {
+        return;
+    }
+    let text = xml::native(&first);
+    let Some(again) = read_ours(Reading::new(GuardLimits::default(), 1).xml(text.as_bytes())) else { return };
+    let Some(third) = written_again(&filled(&again, value)) else { return };
+    same(&first, &third, "XML");
+}
+
+fn same(one: &Map<String, Value>, other: &Map<String, Value>, by: &str) {
+    assert_eq!(one.keys().collect::<Vec<_>>(), other.keys().collect::<Vec<_>>(), "by {by}");
+    for (key, value) in one {
+        assert_eq!(value, &other[key], "{key} by {by}");
+    }
+}
+
+fn written_again(data_set: &[u8]) -> Option<Map<String, Value>> {
+    let guarded = match GuardedHeader::of(data_set, &syntax(0)) {
+        Ok(guarded) => guarded,
+        // What identifies may be as large as it likes where it came from a data set, and is written longer as explicit.
+        Err(refusal) if matches!(refusal.flaw, Flaw::TooLong | Flaw::TooManyElements | Flaw::Busy) => {
+            return None;
+        }
+        Err(refusal) if refusal.flaw == Flaw::ForeignGroup => return None,
+        Err(refusal) => panic!("what was made is not let in: {refusal}"),
+    };
+    json::metadata(&guarded, "/bulk").ok()
+}
+
+fn read_ours<T>(read: Result<T, compose::Unreadable>) -> Option<T> {
+    match read {
+        Ok(read) => Some(read),
+        Err(compose::Unreadable { flaw: compose::Flaw::Limit(_) | compose::Flaw::Busy, .. }) => None,
+        Err(unreadable) => panic!("what we write cannot be read: {unreadable}"),
+    }
+}
+
+/// Whether XML can hold what is said: it has no control characters, and names in it lose their last carets.
+fn xml_can_say(attribute: &Value) -> bool {
+    match attribute {
+        Value::String(text) => {
+            let is_out =
+                |c: char| c < ' ' && !matches!(c, '\t' | '\n' | '\r') || matches!(c, '\u{FFFE}' | '\u{FFFF}');
+            !text.contains(is_out) && !text.ends_with('^')
+        }
+        Value::Array(values) => values.iter().all(xml_can_say),
+        Value::Object(fields) => fields.values().all(xml_can_say),
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+    }
 }
 
 /// A multipart body: however it is cut, the parts are the same.

@@ -45,6 +45,20 @@ fn seeds(target: &str, cases: &[Case]) -> Vec<Vec<u8>> {
                 seeds.push(archives::zip(&[("DICOM/IM1", part), ("a/b.txt", b"text")], seeds.len() % 2 == 0));
                 continue;
             }
+            ("json_in", Sent::Http(steps)) => match part(&sent(steps), "dicom+json") {
+                Some(text) => {
+                    seeds.push(text);
+                    continue;
+                }
+                None => continue,
+            },
+            ("xml_in", Sent::Http(steps)) => match part(&sent(steps), "dicom+xml") {
+                Some(text) => {
+                    seeds.push(text);
+                    continue;
+                }
+                None => continue,
+            },
             ("multipart", Sent::Http(steps)) => {
                 let bytes = sent(steps);
                 match bytes.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -59,6 +73,15 @@ fn seeds(target: &str, cases: &[Case]) -> Vec<Vec<u8>> {
     }
     assert!(seeds.len() > 20, "{target} has {} seeds", seeds.len());
     seeds
+}
+
+/// The first part of a request, if it is of a type.
+fn part(request: &[u8], media_type: &str) -> Option<Vec<u8>> {
+    let head = format!("--b0\r\nContent-Type: application/{media_type}\r\n\r\n");
+    let start = request.windows(head.len()).position(|window| window == head.as_bytes())? + head.len();
+    let text = &request[start..];
+    let end = text.windows(6).position(|window| window == b"\r\n--b0").unwrap_or(text.len());
+    Some(text[..end.min(INPUT_BYTES_MAX)].to_vec())
 }
 
 fn sent(steps: &[Step]) -> Vec<u8> {
