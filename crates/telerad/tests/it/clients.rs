@@ -11,9 +11,9 @@ use std::{
 use crate::server::{Site, curl, data_set, free_port, named_by, read};
 
 /// A sample, and the centre it is stored for: files that share a SOP Instance UID go to different centres.
-struct Sample {
-    path: PathBuf,
-    centre: usize,
+pub struct Sample {
+    pub path: PathBuf,
+    pub centre: usize,
     ids: Ids,
     /// The file meta names the object that the data set is. DIMSE senders announce what the file meta says; where it
     /// is missing or false they
@@ -32,7 +32,7 @@ struct Ids {
 const CENTRES: usize = 12;
 
 /// Every valid file of the fixtures, and of the larger collection where it is there.
-fn samples() -> Vec<Sample> {
+pub fn samples() -> Vec<Sample> {
     let mut folders = vec![testkit::samples::fixtures()];
     folders.extend(testkit::samples::collection());
     let mut times: HashMap<String, usize> = HashMap::new();
@@ -75,7 +75,7 @@ fn ids(path: &Path) -> Option<(Ids, bool)> {
     Some((ids, is_announced_truly))
 }
 
-fn site() -> (Site, crate::server::Process, Vec<String>) {
+pub fn site() -> (Site, crate::server::Process, Vec<String>) {
     let site = Site::new();
     for centre in 0..CENTRES {
         let id = format!("c{centre}");
@@ -105,7 +105,7 @@ fn compare(site: &Site, tokens: &[String], samples: &[Sample]) {
     assert!(wrong.is_empty(), "not byte-identical: {wrong:#?}");
 }
 
-fn feed(program: &str, arguments: &[&str], lines: &str) {
+pub fn feed(program: &str, arguments: &[&str], lines: &str) {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -119,7 +119,7 @@ fn feed(program: &str, arguments: &[&str], lines: &str) {
     assert!(output.status.success(), "{program}: {out}\n{err}");
 }
 
-fn script(name: &str) -> String {
+pub fn script(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     folder.join(name).to_str().unwrap().to_owned()
 }

@@ -404,7 +404,7 @@ impl Process {
     }
 
     /// The most memory that the process ever held, in bytes.
-    fn peak_bytes(&self) -> u64 {
+    pub fn peak_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) << 10

@@ -6,6 +6,7 @@ mod certificates;
 mod clients;
 mod commands;
 mod commitment;
+mod described;
 mod faults;
 mod fuzz;
 mod hostile;
