@@ -451,11 +451,6 @@ where
     Ok(Outcome { sop_class: None, sop_instance: None, result: Err(refusal) })
 }
 
-fn too_many_parts() -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_parts", "The request has too many parts.")
-        .next_step("Send the study in several requests.")
-}
-
 /// The request's bytes, counted.
 fn counted(body: Body, bytes_max: u64) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send + Unpin {
     let mut bytes = 0_u64;

@@ -331,7 +331,13 @@ impl QuarantinePage {
                 reason: why.to_string(),
                 next_step: why.next_step().to_owned(),
             }),
-            Err(refusal @ (Refusal::NotUnderstood(_) | Refusal::Mismatch(_) | Refusal::TooLarge(_))) => {
+            Err(
+                refusal @ (Refusal::NotUnderstood(_)
+                | Refusal::BulkData(_)
+                | Refusal::TransferSyntax(_)
+                | Refusal::Mismatch(_)
+                | Refusal::TooLarge(_)),
+            ) => {
                 let next_step = "Have it sent again from its source, then discard this one.".to_owned();
                 Ok(QuarantineChange::Refused { reason: refusal.to_string(), next_step })
             }

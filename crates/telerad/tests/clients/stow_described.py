@@ -129,6 +129,18 @@ def retrieve(token, data_set):
     return dcmread(io.BytesIO(answer.content))
 
 
+def plain(value):
+    """A text as both writers can say it: without padding, without the carets and groups that stand empty at the end of a name."""
+    def part(text):
+        groups = [group.strip(" \0").rstrip("^") for group in text.replace("\r\n", "\n").split("=")]
+        # dcm2xml 3.6.7 says the ideographic group again as the phonetic one where there is none.
+        if FORM == "xml" and len(groups) == 3 and groups[1] == groups[2]:
+            groups.pop()
+        return "=".join(groups).rstrip("=")
+
+    return "" if value is None else "\\".join(map(part, str(value).split("\\")))
+
+
 def alike(one, other):
     if isinstance(one, (bytes, bytearray)) or isinstance(other, (bytes, bytearray)):
         return bytes(one or b"").rstrip(b"\0") == bytes(other or b"").rstrip(b"\0")
@@ -139,8 +151,7 @@ def alike(one, other):
             return False
     if isinstance(one, MultiValue) and isinstance(other, MultiValue):
         return len(one) == len(other) and all(map(alike, one, other))
-    trim = lambda value: "" if value is None else "\\".join(part.strip(" \0").rstrip("^=") for part in str(value).replace("\r\n", "\n").split("\\"))
-    return trim(one) == trim(other)
+    return plain(one) == plain(other)
 
 
 def compare(one, other, where=""):
@@ -202,4 +213,5 @@ for line in sys.stdin:
         failed += 1
     compared += 1
 print(f"{compared} compared, {failed} failed")
-sys.exit(1 if failed or not compared else 0)
+# Fewer than most of the fixtures is a writer that does not work.
+sys.exit(1 if failed or compared < 40 else 0)

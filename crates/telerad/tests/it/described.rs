@@ -114,7 +114,7 @@ fn every_ending_has_its_status() {
     // The same again is known; with other bytes it is a conflict.
     assert_eq!(sender.metadata(STUDIES, JSON, &array(&[object(1, "")]), &[]).0, 200);
     let other = object(1, r#","00100020":{"vr":"LO","Value":["another"]}"#);
-    let (status, answer) = sender.metadata(STUDIES, JSON, &array(&[other.clone()]), &[]);
+    let (status, answer) = sender.metadata(STUDIES, JSON, &array(std::slice::from_ref(&other)), &[]);
     assert_eq!(
         (status, &json(&answer)["00081198"]["Value"][0]["00081197"]["Value"][0]),
         (409, &0x0111.into())
