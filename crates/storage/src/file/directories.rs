@@ -87,8 +87,10 @@ impl Directories {
     /// Flushes the entries of a folder. Whoever asks while a flush runs shares the next one; nobody is delayed to wait
     /// for company.
     pub(super) fn sync(&self, folder: &Path) -> io::Result<()> {
+        // One that is not there any more was removed with its last object: no flush failed.
+        let opened = File::open(folder)?;
         let flush = Arc::clone(lock(&self.flushes).entry(folder.to_owned()).or_default());
-        let outcome = self.check().and_then(|()| flush.join(|| File::open(folder)?.sync_all()));
+        let outcome = self.check().and_then(|()| flush.join(|| opened.sync_all()));
         if outcome.is_err() {
             self.failed.store(true, Ordering::Release);
         }
@@ -233,6 +235,8 @@ mod tests {
         let directories = Directories::new(root.path().to_owned());
         directories.sync(root.path()).unwrap();
         assert!(directories.sync(&root.path().join("gone")).is_err());
+        directories.check().expect("a folder that is gone is no failed flush");
+        assert!(directories.sync(Path::new("/proc")).is_err(), "it cannot be flushed");
         assert!(directories.check().is_err());
         assert!(directories.sync(root.path()).is_err());
         assert!(lock(&directories.flushes).is_empty());

@@ -208,11 +208,16 @@ fn place(
         match path.persist_noclobber(&target) {
             Ok(()) => break,
             Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {
-                let there = fs::metadata(&target).map_err(fail)?.len();
-                if there != bytes {
-                    return Err(StorageError::Corrupt(key.clone()));
+                match fs::metadata(&target) {
+                    Ok(there) if there.len() == bytes => break,
+                    Ok(_) => return Err(StorageError::Corrupt(key.clone())),
+                    // Removed in between.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound && tries < NAME_TRIES_MAX => {
+                        tries += 1;
+                        path = refused.path;
+                    }
+                    Err(error) => return Err(fail(error)),
                 }
-                break;
             }
             Err(refused) if refused.error.kind() == io::ErrorKind::NotFound && tries < NAME_TRIES_MAX => {
                 tries += 1;
