@@ -4,6 +4,7 @@
 //! `/dicomweb/centres/{centre}`. A centre that a caller may not see is answered like one that does not exist.
 //! Objects leave as they are stored: bytes are copied, never written anew, in pieces, so that memory does not
 //! grow with the size of a study. Storing (STOW-RS) is not here.
+//! What rests is also looked after from here ([`upkeep`]).
 //!
 //! Deviations, on purpose: a request for `application/dicom` that names no transfer syntax is answered as
 //! stored, where PS3.18 section 8.7.3.5.2 would have every object rewritten to Explicit VR Little Endian,
@@ -24,6 +25,7 @@ mod multipart;
 mod query;
 mod rendered;
 mod retrieve;
+pub mod upkeep;
 mod validator;
 
 use std::sync::{Arc, Mutex};

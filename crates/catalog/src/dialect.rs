@@ -66,6 +66,17 @@ impl Dialect {
         }
     }
 
+    /// What makes a transaction wait for all that have asked for removals, and those that ask now wait for it. SQLite has one writer at a
+    /// time anyhow. It gives up soon: who waits for it holds up everybody who makes images known.
+    pub(crate) const fn alone_with_removals(self) -> &'static [&'static str] {
+        match self {
+            Self::Sqlite => &[],
+            Self::Postgres => {
+                &["SET LOCAL lock_timeout = 1000", "LOCK TABLE removal IN ACCESS EXCLUSIVE MODE"]
+            }
+        }
+    }
+
     /// The operator that compares a column with what [`Self::pattern`] gives, with regard to case, and what follows the pattern.
     pub(crate) const fn matches(self) -> (&'static str, &'static str) {
         match self {

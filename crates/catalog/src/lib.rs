@@ -28,6 +28,7 @@ mod reports;
 mod scribe;
 mod sql;
 mod trail;
+mod upkeep;
 mod uploads;
 mod wire;
 mod work;

@@ -26,6 +26,7 @@ use crate::{
     outbox::{self, NewRow},
     sql::{Columns as _, Sql, json, kept},
     trail::audit_study,
+    upkeep::{take_removed, was_removed},
     wire::{WireDraft, WireKeyImage},
 };
 
@@ -366,7 +367,14 @@ async fn end_reading(change: &mut Change, version: &ReportVersion) -> Result<(),
 #[async_trait]
 impl Reports for SqlCatalog {
     async fn put_draft(&self, draft: &Draft) -> Known<DraftOutcome> {
-        transact!(self, "keeping a draft", |change| put_draft(change, draft))
+        let objects = || draft.content.key_images.iter().map(|image| image.object.to_string());
+        let kept = transact!(self, "keeping a draft", |change| async {
+            if !take_removed(change, objects()).await?.is_empty() {
+                return Ok(None);
+            }
+            put_draft(change, draft).await.map(Some)
+        })?;
+        kept.ok_or_else(|| was_removed("keeping a draft"))
     }
 
     async fn draft(&self, study: &StudyKey) -> Known<Option<Draft>> {
@@ -408,7 +416,13 @@ impl Reports for SqlCatalog {
     }
 
     async fn put_pdf(&self, study: &StudyKey, version: u32, object: &ObjectKey) -> Known<Option<ObjectKey>> {
-        transact!(self, "noting a report's PDF", |change| put_pdf(change, study, version, object))
+        let noted = transact!(self, "noting a report's PDF", |change| async {
+            if !take_removed(change, [object.to_string()]).await?.is_empty() {
+                return Ok(None);
+            }
+            put_pdf(change, study, version, object).await.map(Some)
+        })?;
+        noted.ok_or_else(|| was_removed("noting a report's PDF"))
     }
 
     async fn pdf(&self, study: &StudyKey, version: u32) -> Known<Option<ObjectKey>> {

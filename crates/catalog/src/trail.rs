@@ -146,7 +146,7 @@ fn task_of(row: &AnyRow) -> Result<Task, Problem> {
     let closed = match row.time_maybe("closed_at")? {
         None => None,
         Some(at) => Some(Closure {
-            by: row.parsed("closed_by", |text| PersonId::parse(text).ok())?,
+            by: row.parsed_maybe("closed_by", |text| PersonId::parse(text).ok())?,
             at,
             note: row.text_maybe("closed_note")?.unwrap_or_default(),
         }),
@@ -213,7 +213,8 @@ async fn close_task(
         | TaskKind::ImagesAfterSignature
         | TaskKind::ObjectDamaged
         | TaskKind::CommitmentUnreported
-        | TaskKind::Quarantine => {}
+        | TaskKind::Quarantine
+        | TaskKind::UpkeepHalted => {}
     }
     Ok(Some(task))
 }
@@ -231,7 +232,7 @@ async fn close(connection: &mut AnyConnection, task: &Task, closure: &Closure) -
     .execute(connection)
     .await?;
     let line = Line {
-        actor: &Actor::Person(closure.by),
+        actor: &closure.by.map_or(CATALOG, Actor::Person),
         action: Action::TaskClosed,
         centre: Some(&task.centre),
         study: task.study.as_ref(),
@@ -300,7 +301,7 @@ impl Trail for SqlCatalog {
         note: &str,
         at: Timestamp,
     ) -> Known<Option<Task>> {
-        let closure = || Closure { by, at: kept(at), note: note.to_owned() };
+        let closure = || Closure { by: Some(by), at: kept(at), note: note.to_owned() };
         transact!(self, "closing a task", |change| close_task(change, id, scope, closure()))
     }
 

@@ -128,6 +128,12 @@ pub enum Action {
     QuarantineDecided,
     /// An object of the quarantine was downloaded.
     QuarantineRetrieved,
+    /// Objects that no row named were removed from the store.
+    LeftoversRemoved,
+    /// A stored object was found to be missing or not what was stored.
+    ObjectDamaged,
+    /// An object that was damaged is good again.
+    ObjectRestored,
 }
 
 impl Action {
@@ -164,6 +170,9 @@ impl Action {
             Self::Quarantined => "quarantined",
             Self::QuarantineDecided => "quarantine_decided",
             Self::QuarantineRetrieved => "quarantine_retrieved",
+            Self::LeftoversRemoved => "leftovers_removed",
+            Self::ObjectDamaged => "object_damaged",
+            Self::ObjectRestored => "object_restored",
         }
     }
 }

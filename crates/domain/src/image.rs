@@ -143,6 +143,9 @@ pub enum ArrivalOutcome {
     /// The same SOP Instance UID is known with other bytes (or in another study). Both are kept, the first one stays current, and
     /// the conflict is on a list that people see.
     Conflict,
+    /// A sweep has removed what stood at its place, or is about to; nothing was recorded. Whoever then finds the object there has put
+    /// it again and may record it again; who does not has nothing to record.
+    Swept,
 }
 
 /// Two contents for one SOP Instance UID.

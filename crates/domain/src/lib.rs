@@ -31,6 +31,7 @@ pub mod study;
 pub mod task;
 pub mod text;
 pub mod uid;
+pub mod upkeep;
 pub mod upload;
 pub mod work;
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use uuid::Uuid;
+
 use crate::{
     digest::Sha256Digest,
     id::CentreId,
@@ -56,9 +58,29 @@ pub enum ObjectName {
         /// Digest of the file's bytes.
         sha256: Sha256Digest,
     },
+    /// How far the history of a catalog was when it was written, of no patient: `catalog-marks/CATALOG/NUMBER-SHA256.mark`. An older
+    /// copy of that catalog is recognised by it.
+    Mark {
+        /// Which catalog.
+        catalog: Uuid,
+        /// Goes up.
+        number: u64,
+        /// Digest of the file's bytes.
+        sha256: Sha256Digest,
+    },
 }
 
+/// The first part of the keys of marks.
+const MARKS: &str = "catalog-marks";
+
 impl ObjectName {
+    /// The name of a mark, and its bytes.
+    #[must_use]
+    pub fn mark(catalog: Uuid, number: u64) -> (Self, Vec<u8>) {
+        let bytes = format!("telerad catalog {} mark {number}\n", catalog.simple()).into_bytes();
+        (Self::Mark { catalog, number, sha256: Sha256Digest::of(&bytes) }, bytes)
+    }
+
     /// The object's key.
     #[must_use]
     pub fn key(&self) -> ObjectKey {
@@ -71,6 +93,9 @@ impl ObjectName {
                 format!("{centre}/{study}/reports/{version}-{sha256}.pdf")
             }
             Self::Quarantined { centre, sha256 } => format!("{centre}/quarantine/{sha256}.dcm"),
+            Self::Mark { catalog, number, sha256 } => {
+                format!("{MARKS}/{}/{number}-{sha256}.mark", catalog.simple())
+            }
         })
     }
 
@@ -81,7 +106,8 @@ impl ObjectName {
             Self::Instance { sha256, .. }
             | Self::KeyImage { sha256, .. }
             | Self::ReportPdf { sha256, .. }
-            | Self::Quarantined { sha256, .. } => *sha256,
+            | Self::Quarantined { sha256, .. }
+            | Self::Mark { sha256, .. } => *sha256,
         }
     }
 }
@@ -104,6 +130,14 @@ impl ObjectKey {
                 centre: CentreId::parse(centre).ok()?,
                 sha256: Sha256Digest::parse(file.strip_suffix(".dcm")?)?,
             }),
+            [MARKS, catalog, file] => {
+                let (number, sha256) = file.strip_suffix(".mark")?.split_once('-')?;
+                Some(ObjectName::Mark {
+                    catalog: Uuid::try_parse(catalog).ok()?,
+                    number: number.parse().ok()?,
+                    sha256: Sha256Digest::parse(sha256)?,
+                })
+            }
             [centre, study, "key-images", file] => Some(ObjectName::KeyImage {
                 centre: CentreId::parse(centre).ok()?,
                 study: StudyInstanceUid::parse(study).ok()?,
@@ -231,7 +265,8 @@ mod tests {
             centre: CentreId::parse("c1").unwrap(),
             sha256: Sha256Digest::of(b"x"),
         };
-        for name in [name, pdf, kept] {
+        let (mark, _) = ObjectName::mark(Uuid::from_u128(7), 12);
+        for name in [name, pdf, kept, mark] {
             let key = name.key();
             assert_eq!(ObjectKey::parse(key.as_str()).unwrap().name(), Some(name));
         }

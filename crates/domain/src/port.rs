@@ -10,7 +10,7 @@ pub use broker::{Broker, BrokerError, DeadWork, Handed};
 pub use catalog::{Catalog, CatalogError, ChangeError};
 pub use clock::Clock;
 pub use drafter::{DraftError, DraftInput, DraftSeries, Drafter, PriorStudy};
-pub use storage::{Incoming, ObjectReader, Storage, StorageError};
+pub use storage::{Condition, Incoming, Listed, ObjectReader, Storage, StorageError};
 
 /// The cause below a port's error, whatever the adapter.
 pub type Cause = Box<dyn std::error::Error + Send + Sync + 'static>;

@@ -48,6 +48,8 @@ pub enum TaskKind {
     CommitmentUnreported,
     /// Objects that cannot be read wait in quarantine, or found no room there.
     Quarantine,
+    /// Upkeep of the store stopped, because what it found is not plausible.
+    UpkeepHalted,
 }
 
 impl TaskKind {
@@ -62,6 +64,7 @@ impl TaskKind {
         Self::ObjectDamaged,
         Self::CommitmentUnreported,
         Self::Quarantine,
+        Self::UpkeepHalted,
     ];
 
     /// The word in the catalog and in the API.
@@ -77,6 +80,7 @@ impl TaskKind {
             Self::ObjectDamaged => "object_damaged",
             Self::CommitmentUnreported => "commitment_unreported",
             Self::Quarantine => "quarantine",
+            Self::UpkeepHalted => "upkeep_halted",
         }
     }
 
@@ -115,8 +119,8 @@ impl NewTask {
 /// How a task was closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closure {
-    /// By whom.
-    pub by: PersonId,
+    /// By whom; by nobody when what it spoke of was over by itself.
+    pub by: Option<PersonId>,
     /// When.
     pub at: Timestamp,
     /// What they did, in their words.

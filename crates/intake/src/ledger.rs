@@ -22,9 +22,12 @@ const BATCH_MAX: usize = 64;
 #[error("the catalog did not take the image")]
 pub struct NotRecorded;
 
+/// What became of an arrival; one that a sweep took for a leftover comes back ([`ArrivalOutcome::Swept`]).
+type Answer = Result<Result<ArrivalOutcome, Box<Arrival>>, NotRecorded>;
+
 struct Waiting {
     arrival: Arrival,
-    answer: oneshot::Sender<Result<ArrivalOutcome, NotRecorded>>,
+    answer: oneshot::Sender<Answer>,
 }
 
 /// The way to the catalog for arrivals. Clones are the same way.
@@ -53,11 +56,14 @@ impl Ledger {
         Arc::clone(&self.lanes)
     }
 
-    /// Returns when the arrival is durable in the catalog, with its outbox row.
+    /// Returns when the arrival is durable in the catalog, with its outbox row. One that a sweep took for a leftover comes back unrecorded.
     ///
     /// # Errors
     /// When the catalog refused; whether it is known must then be taken as unknown.
-    pub async fn record(&self, arrival: Arrival) -> Result<ArrivalOutcome, NotRecorded> {
+    pub async fn record(
+        &self,
+        arrival: Arrival,
+    ) -> Result<Result<ArrivalOutcome, Box<Arrival>>, NotRecorded> {
         let (answer, outcome) = oneshot::channel();
         self.waiting.send(Waiting { arrival, answer }).await.map_err(|_| NotRecorded)?;
         outcome.await.map_err(|_| NotRecorded)?
@@ -80,7 +86,11 @@ async fn write(mut arrivals: mpsc::Receiver<Waiting>, catalog: Arc<dyn Catalog>,
         match catalog.record_arrivals(&batch, clock.now()).await {
             Ok(outcomes) => {
                 debug_assert_eq!(outcomes.len(), answers.len());
-                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                for ((answer, outcome), arrival) in answers.into_iter().zip(outcomes).zip(batch) {
+                    let outcome = match outcome {
+                        ArrivalOutcome::Swept => Err(Box::new(arrival)),
+                        recorded => Ok(recorded),
+                    };
                     // A sender that went away asks again; its image is recorded.
                     let _ = answer.send(Ok(outcome));
                 }

@@ -121,6 +121,9 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// A sweep is removing what an earlier try left.
+    const SWEPT: Self = Self::Unavailable("what an earlier try left is being removed; send the object again");
+
     /// The C-STORE status (PS3.4 table B.2-1, PS3.7 annex C); STOW-RS uses the same numbers as failure reasons (PS3.18 section I.2.2).
     #[must_use]
     pub const fn status(&self) -> Status {
@@ -381,9 +384,18 @@ impl Receiving {
             series: header.series,
             source: self.announced.source,
         };
-        let outcome = self.intake.ledger.record(arrival).await;
-        let was_known = match outcome.map_err(|_| Refusal::Unavailable("the catalog is unavailable"))? {
+        let away = |_| Refusal::Unavailable("the catalog is unavailable");
+        let mut outcome = self.intake.ledger.record(arrival).await.map_err(away)?;
+        if let Err(arrival) = outcome {
+            // A sweep removed what an earlier try had left under this name. If it is there now, this try has put it.
+            if self.intake.storage.size(&object).await?.is_none() {
+                return Err(Refusal::SWEPT);
+            }
+            outcome = self.intake.ledger.record(*arrival).await.map_err(away)?;
+        }
+        let was_known = match outcome.map_err(|_| Refusal::SWEPT)? {
             ArrivalOutcome::Stored => false,
+            ArrivalOutcome::Swept => return Err(Refusal::SWEPT),
             ArrivalOutcome::AlreadyStored { object: current } => {
                 if current != object {
                     self.intake.storage.remove(&object).await?;

@@ -56,7 +56,8 @@ pub(crate) struct TaskView {
 
 #[derive(Debug, Serialize, ToSchema)]
 struct ClosureView {
-    by_name: String,
+    /// Nobody when what the task spoke of was over by itself.
+    by_name: Option<String>,
     at: String,
     note: String,
 }
@@ -125,7 +126,10 @@ pub(crate) async fn task_views(
         }
         let closed = match &task.closed {
             Some(closure) => Some(ClosureView {
-                by_name: names.of(closure.by).await?,
+                by_name: match closure.by {
+                    Some(by) => Some(names.of(by).await?),
+                    None => None,
+                },
                 at: closure.at.to_string(),
                 note: closure.note.clone(),
             }),

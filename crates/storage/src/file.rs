@@ -27,9 +27,10 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{
+    Timestamp,
     object::{ObjectKey, ObjectRef},
     port::{
-        Incoming, ObjectReader, Storage, StorageError,
+        Incoming, Listed, ObjectReader, Storage, StorageError,
         storage::{Found, PIECE_BYTES_MAX, Pieces},
     },
 };
@@ -143,8 +144,9 @@ impl FileStorage {
     }
 }
 
-/// Removes nameless files that nobody writes any more. "Now" is the time that the filesystem gives a fresh file.
-fn sweep(incoming: &Path) -> io::Result<()> {
+/// Removes nameless files that nobody writes any more and counts them. "Now" is the time that the filesystem gives a fresh file.
+fn sweep(incoming: &Path) -> io::Result<u64> {
+    let mut removed = 0;
     let probe = incoming::nameless(incoming)?;
     let now = probe.as_file().metadata()?.modified()?;
     for entry in fs::read_dir(incoming)? {
@@ -154,11 +156,14 @@ fn sweep(incoming: &Path) -> io::Result<()> {
         if data.is_file() && age > STALE_AFTER {
             match fs::remove_file(entry.path()) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => tracing::info!("removed an object that never got a name"),
+                Ok(()) | Err(_) => {
+                    removed += 1;
+                    tracing::info!("removed an object that never got a name");
+                }
             }
         }
     }
-    Ok(())
+    Ok(removed)
 }
 
 #[async_trait]
@@ -212,13 +217,25 @@ impl Storage for FileStorage {
     }
 
     /// Packs first, in the order in which they were begun; then files, by their names.
-    async fn list(&self, after: Option<&ObjectRef>, limit: usize) -> Result<Vec<ObjectRef>, StorageError> {
+    async fn list(&self, after: Option<&ObjectRef>, limit: usize) -> Result<Vec<Listed>, StorageError> {
         const OPERATION: &str = "listing objects";
         let (shared, after) = (Arc::clone(&self.shared), after.cloned());
-        blocking(move || shared.list(after.as_ref(), limit))
+        blocking(move || shared.list(after.as_ref(), limit).map(|found| shared.dated(found)))
             .await
             .map_err(|error| away(OPERATION, error))?
             .map_err(|error| storage_error(OPERATION, error))
+    }
+
+    async fn tidy(&self) -> Result<u64, StorageError> {
+        const OPERATION: &str = "removing what was left half done";
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            shared.packs.close_abandoned()?;
+            sweep(&shared.incoming)
+        })
+        .await
+        .map_err(|error| away(OPERATION, error))?
+        .map_err(|error| storage_error(OPERATION, error))
     }
 
     async fn check(&self) -> Result<(), StorageError> {
@@ -269,6 +286,25 @@ impl Shared {
         Ok(())
     }
 
+    /// Objects with the time of the last write to what holds them: their file, or their pack.
+    fn dated(&self, objects: Vec<ObjectRef>) -> Vec<Listed> {
+        let mut pack: Option<(Spot, Option<Timestamp>)> = None;
+        let date = |object: ObjectRef| {
+            let written = match (Spot::of(&object), pack) {
+                (None, _) => written(fs::metadata(self.path(&object.key))),
+                (Some(Ok(spot)), Some((known, written))) if known.shares_pack(spot) => written,
+                (Some(Ok(spot)), _) => {
+                    let written = self.packs.metadata(spot).and_then(|data| written(Ok(data)));
+                    pack = Some((spot, written));
+                    written
+                }
+                (Some(Err(_)), _) => None,
+            };
+            Listed { object, written }
+        };
+        objects.into_iter().map(date).collect()
+    }
+
     fn list(&self, after: Option<&ObjectRef>, limit: usize) -> io::Result<Vec<ObjectRef>> {
         let (mut found, file) = match after.map(|after| (after, Spot::of(after))) {
             None => (self.packs.list(None, limit)?, None),
@@ -279,6 +315,12 @@ impl Shared {
         found.extend(listing::keys(&self.root, file, left)?.into_iter().map(ObjectRef::from));
         Ok(found)
     }
+}
+
+/// When a file was written last.
+fn written(data: io::Result<fs::Metadata>) -> Option<Timestamp> {
+    let modified = data.and_then(|data| data.modified()).ok()?;
+    Timestamp::try_from(modified).ok()
 }
 
 /// The range of a file that is left to be read.

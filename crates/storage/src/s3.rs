@@ -24,7 +24,7 @@ use bytes::Bytes;
 use domain::{
     object::{ObjectKey, ObjectRef},
     port::{
-        Incoming, ObjectReader, Storage, StorageError,
+        Incoming, Listed, ObjectReader, Storage, StorageError,
         storage::{Found, PIECE_BYTES_MAX, Pieces},
     },
 };
@@ -286,7 +286,10 @@ impl Storage for S3Storage {
 
     async fn remove(&self, object: &ObjectRef) -> Result<(), StorageError> {
         let name = self.shared.name(&object.key);
-        match self.shared.client.delete_object().bucket(&self.shared.bucket).key(name).send().await {
+        // Once: a request that is given up may still arrive, and must not find what was put there after the caller heard of success.
+        let once = Builder::new().retry_config(RetryConfig::disabled());
+        let request = self.shared.client.delete_object().bucket(&self.shared.bucket).key(name).customize();
+        match request.config_override(once).send().await {
             Ok(_) => Ok(()),
             Err(error) if errors::code(&error) == Some("NoSuchKey") => Ok(()),
             Err(error) => Err(unavailable("removing an object", error)),
@@ -294,9 +297,13 @@ impl Storage for S3Storage {
     }
 
     /// In the order of their keys.
-    async fn list(&self, after: Option<&ObjectRef>, limit: usize) -> Result<Vec<ObjectRef>, StorageError> {
-        let keys = self.shared.list(after.map(|after| &after.key), limit).await?;
-        Ok(keys.into_iter().map(ObjectRef::from).collect())
+    async fn list(&self, after: Option<&ObjectRef>, limit: usize) -> Result<Vec<Listed>, StorageError> {
+        self.shared.list(after.map(|after| &after.key), limit).await
+    }
+
+    async fn tidy(&self) -> Result<u64, StorageError> {
+        let shared = Arc::clone(&self.shared);
+        spool::tidy(shared).await
     }
 
     async fn check(&self) -> Result<(), StorageError> {

@@ -60,7 +60,20 @@ enum Command {
     #[command(subcommand)]
     Order(OrderCommand),
     /// Read every object and signed report again, and say which do not match their digests.
-    Verify,
+    Verify {
+        /// Give the summary as one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove objects that no row of the catalog names, as the role `upkeep` does every hour.
+    Sweep {
+        /// Only list what would go.
+        #[arg(long)]
+        dry_run: bool,
+        /// Remove also what is more than killed processes leave, after somebody has looked.
+        #[arg(long)]
+        even_if_many: bool,
+    },
     /// Make the catalog's images again from storage alone.
     Rebuild,
 }
@@ -93,7 +106,10 @@ async fn main() -> ExitCode {
         Command::Token(token) => directory::token(&settings, token).await,
         Command::Physician(physician) => directory::physician(&settings, physician).await,
         Command::Order(order) => command::order::run(&settings, order).await,
-        Command::Verify => command::verify::run(&settings).await,
+        Command::Verify { json } => command::verify::run(&settings, json).await,
+        Command::Sweep { dry_run, even_if_many } => {
+            command::sweep::run(&settings, archive::upkeep::sweep::Leave { dry_run, even_if_many }).await
+        }
         Command::Rebuild => command::rebuild::run(&settings).await,
     }
 }

@@ -31,6 +31,8 @@ pub struct Settings {
     pub broker: BrokerConfig,
     /// Images out, over DICOMweb.
     pub archive: archive::Config,
+    /// Upkeep of the store.
+    pub upkeep: archive::upkeep::Config,
     /// The report-generation worker.
     pub reporter: Reporter,
     /// Mail to physicians; the embedded mailbox when no server is set.
@@ -127,6 +129,7 @@ impl Default for Settings {
             catalog: None,
             broker: BrokerConfig::default(),
             archive: archive::Config::default(),
+            upkeep: archive::upkeep::Config::default(),
             reporter: Reporter::default(),
             mail: notifier::Config::default(),
             fonts: Fonts::default(),

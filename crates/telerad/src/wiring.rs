@@ -21,6 +21,14 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
 }
 
+impl Parts {
+    /// Upkeep of these parts.
+    pub fn upkeep(&self, settings: &Settings) -> archive::upkeep::Upkeep {
+        let Self { catalog, storage, clock, .. } = self.clone();
+        archive::upkeep::Upkeep::new(catalog, storage, clock, settings.upkeep.clone())
+    }
+}
+
 /// Why the product cannot start; each says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {

@@ -1,6 +1,10 @@
 //! The archive over HTTP, with a real catalog, real objects and real images.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that cannot go on has failed, and says why it is skipped"
+)]
 
 mod clients;
 mod frames;
@@ -9,4 +13,5 @@ mod query;
 mod rendered;
 mod retrieve;
 mod support;
+mod upkeep;
 mod visibility;

@@ -25,6 +25,7 @@ use crate::{
     outbox::{self, NewRow},
     sql::{Columns as _, Sql, json, kept},
     trail::{self, CATALOG, Line, audit_study, open_task},
+    upkeep,
     wire::WireInstance,
 };
 
@@ -74,7 +75,20 @@ pub(crate) async fn record(
         studies.entry(key).or_default().push(place);
     }
     let mut quiet_periods: HashMap<CentreId, Duration> = HashMap::new();
-    let outcomes = vec![ArrivalOutcome::Stored; arrivals.len()];
+    let mut outcomes = vec![ArrivalOutcome::Stored; arrivals.len()];
+    let objects = arrivals.iter().map(|arrival| arrival.instance.object.to_string());
+    let removed = upkeep::take_removed(change, objects).await?;
+    if !removed.is_empty() {
+        for (arrival, outcome) in arrivals.iter().zip(&mut outcomes) {
+            if removed.contains(&arrival.instance.object.to_string()) {
+                *outcome = ArrivalOutcome::Swept;
+            }
+        }
+        for places in studies.values_mut() {
+            places.retain(|place| outcomes[*place] != ArrivalOutcome::Swept);
+        }
+        studies.retain(|_, places| !places.is_empty());
+    }
     let mut recorded = Recorded { outcomes, memories: Vec::new() };
     for (key, places) in studies {
         let quiet = match quiet_periods.get(&key.centre) {

@@ -144,24 +144,24 @@ fn write(step: &Step<'_>, at: Timestamp, statements: &mut Vec<Expected>) {
         "UPDATE study SET instance_count = $3, bytes = $4, generation = $5, first_received = $6, last_received = $7,
              completeness = $8
          WHERE centre = $1 AND study = $2 AND generation = $9 AND instance_count = $10 AND completeness = $11
-             AND priority = $12 AND signed_version = 0",
+             AND priority = $12 AND signed_version = 0 AND NOT EXISTS (SELECT 1 FROM removal WHERE object IN ",
     );
-    add(
-        update
-            .bind(&key.centre)
-            .bind(&key.uid)
-            .bind(study.instance_count)
-            .bind(study.bytes)
-            .bind(study.generation)
-            .bind(study.first_received)
-            .bind(study.last_received)
-            .bind(json(&WireCompleteness::new(&study.completeness)))
-            .bind(before.generation)
-            .bind(before.instance_count)
-            .bind(json(&WireCompleteness::new(&before.completeness)))
-            .bind(before.priority),
-        1,
-    );
+    let mut update = update
+        .bind(&key.centre)
+        .bind(&key.uid)
+        .bind(study.instance_count)
+        .bind(study.bytes)
+        .bind(study.generation)
+        .bind(study.first_received)
+        .bind(study.last_received)
+        .bind(json(&WireCompleteness::new(&study.completeness)))
+        .bind(before.generation)
+        .bind(before.instance_count)
+        .bind(json(&WireCompleteness::new(&before.completeness)))
+        .bind(before.priority);
+    // What a sweep removes is not made known (`upkeep`); the long way says so.
+    update.list(images.iter().map(|arrival| arrival.instance.object.to_string())).push(")");
+    add(update, 1);
     for chunk in images.chunks(arrivals::INSTANCES_PER_STATEMENT) {
         add(row::insert_instances(chunk.iter().map(|arrival| &arrival.instance)), chunk.len());
     }

@@ -12,6 +12,7 @@ mod quarantine;
 mod readings;
 mod reports;
 mod trail;
+mod upkeep;
 mod uploads;
 mod work;
 
@@ -25,6 +26,7 @@ pub use quarantine::{Quarantine, QuarantineFilter};
 pub use readings::{Readings, WorklistEntry, WorklistFilter};
 pub use reports::{DraftOutcome, EditRefusal, Reports, SignRefusal, SignRequest};
 pub use trail::{TaskFilter, Trail};
+pub use upkeep::Upkeep;
 pub use uploads::{BatchFilter, JourneyFilter, Uploads};
 pub use work::{LeasedWork, WorkStore};
 
@@ -42,6 +44,7 @@ pub trait Catalog:
     + Reports
     + Deliveries
     + Trail
+    + Upkeep
     + Uploads
     + Quarantine
     + Send
@@ -61,6 +64,7 @@ impl<T> Catalog for T where
         + Reports
         + Deliveries
         + Trail
+        + Upkeep
         + Uploads
         + Quarantine
         + Send

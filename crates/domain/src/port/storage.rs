@@ -4,9 +4,11 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
 use super::Cause;
 use crate::{
+    Timestamp,
     digest::Sha256Digest,
     object::{ObjectKey, ObjectRef},
 };
@@ -53,17 +55,134 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Objects after `after`, at most `limit`, in an order of the store's own that does not change. Names that are not ours are left out.
     /// Under one key there may be more than one object, each in a place of its own, when senders raced or a process was killed
-    /// before the catalog knew it.
+    /// before the catalog knew it. Takes memory for `limit` objects, and for the names in one folder or of one study.
     ///
     /// # Errors
     /// When the store is away.
-    async fn list(&self, after: Option<&ObjectRef>, limit: usize) -> Result<Vec<ObjectRef>, StorageError>;
+    async fn list(&self, after: Option<&ObjectRef>, limit: usize) -> Result<Vec<Listed>, StorageError>;
+
+    /// Removes what processes that are gone left half done: bytes that never got a name. Gives how many there were.
+    ///
+    /// # Errors
+    /// When the store is away.
+    async fn tidy(&self) -> Result<u64, StorageError>;
 
     /// Shows that the store answers and can be written; for `/readyz` and `telerad doctor`.
     ///
     /// # Errors
     /// When it does not.
     async fn check(&self) -> Result<(), StorageError>;
+}
+
+/// An object as a listing gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// What it is and where.
+    pub object: ObjectRef,
+    /// Nothing of it was written after this moment, by the store's clock. `None` when the store does not know.
+    pub written: Option<Timestamp>,
+}
+
+/// How a stored object is, compared with what was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// It is what was stored.
+    Good,
+    /// It is not there.
+    Missing,
+    /// Its bytes are others.
+    Altered,
+    /// The store answers, but cannot give these bytes: why.
+    Unreadable(String),
+}
+
+impl Condition {
+    /// What is wrong, as a clause that follows "it"; `None` when nothing is.
+    #[must_use]
+    pub fn flaw(&self) -> Option<String> {
+        match self {
+            Self::Good => None,
+            Self::Missing => Some("is missing".to_owned()),
+            Self::Altered => Some("is not what was stored".to_owned()),
+            Self::Unreadable(reason) => Some(format!("cannot be read ({reason})")),
+        }
+    }
+}
+
+/// Slows a reader down.
+#[async_trait]
+pub trait Pace: Send + Sync {
+    /// So many bytes were read; returns when the next ones may be.
+    async fn took(&self, bytes: u64);
+}
+
+/// Reads as fast as it can.
+pub struct Unhurried;
+
+#[async_trait]
+impl Pace for Unhurried {
+    async fn took(&self, _: u64) {}
+}
+
+/// Reads an object again and says whether it is what was stored. An object that cannot be read twice in a row while the store says that it
+/// is well is [`Condition::Unreadable`].
+///
+/// # Errors
+/// When the store is away.
+pub async fn read_again(
+    storage: &dyn Storage,
+    object: &ObjectRef,
+    sha256: Sha256Digest,
+    pace: &dyn Pace,
+) -> Result<Condition, StorageError> {
+    if let Ok(condition) = compare(storage, object, sha256, pace).await {
+        return Ok(condition);
+    }
+    storage.check().await?;
+    match compare(storage, object, sha256, pace).await {
+        Ok(condition) => Ok(condition),
+        Err(error) => {
+            storage.check().await?;
+            let cause =
+                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            Ok(Condition::Unreadable(cause.chars().take(REASON_CHARS_MAX).collect()))
+        }
+    }
+}
+
+/// Most characters of the reason why an object cannot be read.
+const REASON_CHARS_MAX: usize = 200;
+
+/// Reads an object once and says whether it is what was stored.
+///
+/// # Errors
+/// When it cannot be read, whatever the reason.
+pub async fn compare(
+    storage: &dyn Storage,
+    object: &ObjectRef,
+    sha256: Sha256Digest,
+    pace: &dyn Pace,
+) -> Result<Condition, StorageError> {
+    let mut reader = match storage.read(object, None).await {
+        Ok(reader) => reader,
+        Err(StorageError::NotFound(_)) => return Ok(Condition::Missing),
+        Err(StorageError::Corrupt(_)) => return Ok(Condition::Altered),
+        Err(error) => return Err(error),
+    };
+    let mut digest = Sha256::new();
+    loop {
+        match reader.pieces.next().await {
+            Ok(Some(piece)) => {
+                digest.update(&piece);
+                pace.took(piece.len() as u64).await;
+            }
+            Ok(None) => break,
+            Err(StorageError::Corrupt(_)) => return Ok(Condition::Altered),
+            Err(error) => return Err(error),
+        }
+    }
+    let is_same = Sha256Digest::from_bytes(digest.finalize().into()) == sha256;
+    Ok(if is_same { Condition::Good } else { Condition::Altered })
 }
 
 /// Bytes on their way into the store.

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use dimse::Service;
 use domain::{
     commitment::{Commitment, Failure, FailureReason, Reference},
-    digest::Sha256Digest,
     id::CentreId,
     image::Instance,
-    port::{Catalog, CatalogError, Storage, StorageError},
+    port::{
+        Catalog, CatalogError, Storage, StorageError,
+        storage::{Unhurried, compare},
+    },
     study::StudyKey,
     task::{NewTask, TaskKind},
 };
-use sha2::{Digest as _, Sha256};
 
 /// What kept objects from being looked at.
 #[derive(Debug, thiserror::Error)]
@@ -31,13 +32,6 @@ pub(super) struct Found {
     pub(super) tasks: Vec<NewTask>,
 }
 
-/// How an object in storage is.
-enum Condition {
-    Good,
-    Missing,
-    Altered,
-}
-
 /// Looks at every object of a commitment. On the last try an object that cannot be read counts as not committed.
 pub(super) async fn check(
     catalog: &dyn Catalog,
@@ -46,7 +40,7 @@ pub(super) async fn check(
     is_last_try: bool,
 ) -> Result<Found, CheckError> {
     let mut found = Found::default();
-    let mut damaged: BTreeMap<StudyKey, Vec<(Instance, &'static str)>> = BTreeMap::new();
+    let mut damaged: BTreeMap<StudyKey, Vec<(Instance, String)>> = BTreeMap::new();
     for reference in &commitment.references {
         let reason = if commitment.is_duplicate {
             Some(FailureReason::DuplicateTransaction)
@@ -75,7 +69,7 @@ pub(super) async fn check(
 enum Looked {
     Committed,
     Refused(FailureReason),
-    Damaged(Box<Instance>, &'static str),
+    Damaged(Box<Instance>, String),
 }
 
 async fn look(
@@ -93,45 +87,19 @@ async fn look(
     if instance.sop_class != reference.sop_class {
         return Ok(Looked::Refused(FailureReason::ClassInstanceConflict));
     }
-    let how = match read_again(storage, &instance).await.map_err(CheckError::Storage)? {
-        Condition::Good => return Ok(Looked::Committed),
-        Condition::Missing => "missing",
-        Condition::Altered => "not what was stored",
-    };
-    tracing::error!(object = %instance.object, how, "a stored object is damaged; it is not committed");
+    let condition = compare(storage, &instance.object, instance.file_sha256, &Unhurried).await;
+    let Some(how) = condition.map_err(CheckError::Storage)?.flaw() else { return Ok(Looked::Committed) };
+    tracing::error!(object = %instance.object, flaw = how, "a stored object is damaged; it is not committed");
     metrics::counter!("telerad_intake_damaged_objects_total").increment(1);
     Ok(Looked::Damaged(Box::new(instance), how))
 }
 
-async fn read_again(storage: &dyn Storage, instance: &Instance) -> Result<Condition, StorageError> {
-    let mut reader = match storage.read(&instance.object, None).await {
-        Ok(reader) => reader,
-        Err(StorageError::NotFound(_)) => return Ok(Condition::Missing),
-        Err(StorageError::Corrupt(_)) => return Ok(Condition::Altered),
-        Err(error) => return Err(error),
-    };
-    if reader.object_bytes != instance.bytes {
-        return Ok(Condition::Altered);
-    }
-    let mut digest = Sha256::new();
-    loop {
-        match reader.pieces.next().await {
-            Ok(Some(piece)) => digest.update(&piece),
-            Ok(None) => break,
-            Err(StorageError::Corrupt(_)) => return Ok(Condition::Altered),
-            Err(error) => return Err(error),
-        }
-    }
-    let is_same = Sha256Digest::from_bytes(digest.finalize().into()) == instance.file_sha256;
-    Ok(if is_same { Condition::Good } else { Condition::Altered })
-}
-
-fn task(study: &StudyKey, objects: &[(Instance, &'static str)]) -> NewTask {
+fn task(study: &StudyKey, objects: &[(Instance, String)]) -> NewTask {
     let (first, how) = &objects[0];
     let reason = match objects.len() {
-        1 => format!("The stored image {} is {how}.", first.sop_instance),
+        1 => format!("The stored image {} {how}.", first.sop_instance),
         count => format!(
-            "{count} stored images of this study are missing or not what was stored; the first is {}, which is {how}.",
+            "{count} stored images of this study are missing or not what was stored; the first is {}, which {how}.",
             first.sop_instance
         ),
     };

@@ -12,7 +12,7 @@ use domain::{
     digest::Sha256Digest,
     object::{ObjectKey, ObjectRef},
     port::{
-        Incoming, ObjectReader, Storage, StorageError,
+        Incoming, Listed, ObjectReader, Storage, StorageError,
         storage::{Found, PIECE_BYTES_MAX, Pieces},
     },
 };
@@ -60,10 +60,15 @@ impl Storage for Memory {
         Ok(())
     }
 
-    async fn list(&self, after: Option<&ObjectRef>, limit: usize) -> Result<Vec<ObjectRef>, StorageError> {
+    async fn list(&self, after: Option<&ObjectRef>, limit: usize) -> Result<Vec<Listed>, StorageError> {
         let objects = self.objects.lock().unwrap();
         let later = objects.keys().filter(|key| after.is_none_or(|after| **key > after.key));
-        Ok(later.take(limit).cloned().map(ObjectRef::from).collect())
+        let listed = |key: &ObjectKey| Listed { object: key.clone().into(), written: None };
+        Ok(later.take(limit).map(listed).collect())
+    }
+
+    async fn tidy(&self) -> Result<u64, StorageError> {
+        Ok(0)
     }
 
     async fn check(&self) -> Result<(), StorageError> {

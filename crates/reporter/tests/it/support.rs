@@ -130,7 +130,7 @@ impl World {
     /// Every key in the store.
     pub async fn keys(&self) -> Vec<String> {
         let keys = self.storage.list(None, 10_000).await.unwrap();
-        keys.into_iter().map(|object| object.key.as_str().to_owned()).collect()
+        keys.into_iter().map(|listed| listed.object.key.as_str().to_owned()).collect()
     }
 }
 

@@ -76,6 +76,11 @@ impl Spot {
         Some(Self { pack: Uuid::try_parse(pack).ok()?, at })
     }
 
+    /// Whether another record is in the same pack.
+    pub(super) fn shares_pack(self, other: Self) -> bool {
+        self.pack == other.pack
+    }
+
     fn place(self) -> Option<Place> {
         Place::parse(&format!("{}:{}", self.pack.simple(), self.at))
     }
@@ -144,6 +149,11 @@ impl Packs {
         Ok(found)
     }
 
+    /// The file of a record's pack.
+    pub(super) fn metadata(&self, spot: Spot) -> Option<fs::Metadata> {
+        fs::metadata(self.path(spot.pack)?.0).ok()
+    }
+
     /// All packs, in order.
     fn names(&self) -> io::Result<Vec<Uuid>> {
         let mut names = Vec::new();
@@ -166,7 +176,7 @@ impl Packs {
     }
 
     /// Closes the packs that a killed process left, so that they stop taking room that was set aside for them.
-    fn close_abandoned(&self) -> io::Result<()> {
+    pub(super) fn close_abandoned(&self) -> io::Result<()> {
         for entry in fs::read_dir(self.open_folder())? {
             let entry = entry?;
             let Ok(file) = File::options().read(true).write(true).open(entry.path()) else { continue };

@@ -9,7 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::{object::ObjectKey, port::StorageError};
+use domain::{
+    Timestamp,
+    object::{ObjectKey, ObjectRef},
+    port::{Listed, StorageError},
+};
+
+use aws_sdk_s3::types::Object;
 
 use super::{Shared, errors::unavailable};
 
@@ -30,7 +36,7 @@ struct Remembered {
 /// What one listing below a prefix gave, without the settings' prefix.
 #[derive(Default)]
 struct Below {
-    keys: Vec<String>,
+    keys: Vec<(String, Option<Timestamp>)>,
     folders: Vec<String>,
 }
 
@@ -40,7 +46,7 @@ impl Shared {
         &self,
         after: Option<&ObjectKey>,
         limit: usize,
-    ) -> Result<Vec<ObjectKey>, StorageError> {
+    ) -> Result<Vec<Listed>, StorageError> {
         let mut found = Vec::new();
         if limit == 0 {
             return Ok(found);
@@ -51,16 +57,19 @@ impl Shared {
                 continue;
             }
             for study in self.studies(&centre, after).await?.iter().filter(|study| !is_passed(study, after)) {
-                let mut keys: Vec<ObjectKey> = self
+                let mut objects: Vec<Listed> = self
                     .below(study, false)
                     .await?
                     .keys
                     .iter()
-                    .filter(|key| key.as_str() > after)
-                    .filter_map(|key| ObjectKey::parse(key))
+                    .filter(|(key, _)| key.as_str() > after)
+                    .filter_map(|(key, written)| {
+                        let object = ObjectRef::from(ObjectKey::parse(key)?);
+                        Some(Listed { object, written: *written })
+                    })
                     .collect();
-                keys.sort_unstable();
-                found.extend(keys);
+                objects.sort_unstable_by(|a, b| a.object.cmp(&b.object));
+                found.extend(objects);
                 if found.len() >= limit {
                     found.truncate(limit);
                     return Ok(found);
@@ -108,7 +117,11 @@ impl Shared {
         let ours = |name: &str| name.strip_prefix(&self.prefix).map(str::to_owned);
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| unavailable("listing objects", error))?;
-            below.keys.extend(page.contents().iter().filter_map(|object| ours(object.key()?)));
+            let written =
+                |object: &Object| Timestamp::from_nanosecond(object.last_modified()?.as_nanos()).ok();
+            below.keys.extend(
+                page.contents().iter().filter_map(|object| Some((ours(object.key()?)?, written(object)))),
+            );
             below.folders.extend(page.common_prefixes().iter().filter_map(|folder| ours(folder.prefix()?)));
         }
         Ok(below)

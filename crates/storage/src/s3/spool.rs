@@ -26,6 +26,12 @@ const MEMORY_BYTES: usize = 1024 * 1024;
 /// Bytes of one read of a spool file.
 const READ_BYTES: usize = 256 * 1024;
 
+/// What spool files are called: their folder may be one that others use, too.
+const SPOOL_PREFIX: &str = "telerad-put-";
+
+/// How old a spool file must be before it is removed: longer than the slowest put of the largest object takes.
+const STALE_AFTER: std::time::Duration = std::time::Duration::from_hours(24);
+
 const SPOOLING: &str = "spooling an object";
 
 /// Bytes on their way into a put.
@@ -70,10 +76,28 @@ impl S3Incoming {
 }
 
 fn append(folder: &Path, file: Option<NamedTempFile>, part: &[u8]) -> io::Result<NamedTempFile> {
-    let new = || tempfile::Builder::new().prefix("telerad-put-").tempfile_in(folder);
+    let new = || tempfile::Builder::new().prefix(SPOOL_PREFIX).tempfile_in(folder);
     let mut file = file.map_or_else(new, Ok)?;
     file.write_all(part)?;
     Ok(file)
+}
+
+/// Removes spool files that no process sends any more, and counts them.
+pub(super) async fn tidy(shared: Arc<Shared>) -> Result<u64, StorageError> {
+    let tidied = spawn_blocking(move || {
+        let mut removed = 0;
+        for entry in std::fs::read_dir(&shared.spool)? {
+            let entry = entry?;
+            let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(SPOOL_PREFIX));
+            let Ok(data) = entry.metadata() else { continue };
+            let age = data.modified()?.elapsed().unwrap_or_default();
+            if is_ours && data.is_file() && age > STALE_AFTER && std::fs::remove_file(entry.path()).is_ok() {
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    });
+    tidied.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(spool_error)
 }
 
 fn spool_error(error: io::Error) -> StorageError {

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
-use domain::port::Clock as _;
+use domain::{
+    port::Clock as _,
+    upkeep::{Job, Progress},
+};
 use intake::tls::CertificateState;
 use tokio::{net::TcpListener, time::timeout};
 
@@ -217,6 +220,7 @@ async fn look_at_parts(settings: &Settings, findings: &mut Findings) {
         Ok(Err(error)) => findings.ill("broker", &error, "Check [broker] and that RabbitMQ runs."),
         Err(error) => findings.ill("broker", &error, "RabbitMQ does not answer: check its address."),
     }
+    look_at_upkeep(&parts, findings).await;
     match parts.catalog.centres().await {
         Ok(centres) if centres.is_empty() => {
             findings.note(
@@ -239,6 +243,41 @@ async fn look_at_parts(settings: &Settings, findings: &mut Findings) {
         Err(error) => findings.ill("people", &error, "Check [catalog]."),
     }
 }
+
+async fn look_at_upkeep(parts: &wiring::Parts, findings: &mut Findings) {
+    let (catalog, mut halted) = (&parts.catalog, false);
+    for (what, job) in [("sweep", Job::Sweep), ("reading objects again", Job::Scrub)] {
+        match catalog.job(job).await {
+            Err(error) => return findings.ill(what, &error, "Check [catalog]."),
+            Ok(Progress { halted: Some(reason), .. }) => {
+                halted = true;
+                findings.ill(what, &Halted(reason), "The task on the page of tasks says what to do.");
+            }
+            Ok(Progress { last: Some((_, ended)), .. }) => {
+                findings.well(what, &format!("a round ended {ended}"));
+            }
+            Ok(_) => findings.note(what, "no round has ended yet: the role `upkeep` does it"),
+        }
+    }
+    match catalog.damaged_count().await {
+        Ok(0) if !halted => findings.well("stored objects", "none is known to be damaged"),
+        Ok(0) => {}
+        Ok(count) => {
+            let error = Halted(format!("{count} are missing or not what was stored"));
+            findings.ill(
+                "stored objects",
+                &error,
+                "Bring them back from the backup; `telerad verify` lists them.",
+            );
+        }
+        Err(error) => findings.ill("stored objects", &error, "Check [catalog]."),
+    }
+}
+
+/// What upkeep found.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Halted(String);
 
 fn look_at_mail(settings: &Settings, findings: &mut Findings) {
     if let Err(error) = notifier::Settings::of(&settings.mail) {

@@ -8,6 +8,7 @@ pub mod order;
 pub mod peer;
 pub mod rebuild;
 pub mod serve;
+pub mod sweep;
 pub mod verify;
 
 use std::{fmt::Display, io::Write as _, process::ExitCode};

@@ -10,7 +10,7 @@ use domain::{
     digest::Sha256Digest,
     image::{Arrival, ArrivalOutcome, Instance, InstanceAttributes, Source},
     object::{ObjectName, ObjectRef},
-    port::{Storage, StorageError},
+    port::{CatalogError, Storage, StorageError},
 };
 use imaging::{
     guard::{Guard, GuardLimits},
@@ -72,8 +72,8 @@ async fn rebuild(parts: &Parts, tally: &mut Tally) -> Result<(), Box<dyn std::er
     let mut last: Option<ObjectRef> = None;
     loop {
         let page = parts.storage.list(last.as_ref(), PAGE).await?;
-        let Some(end) = page.last().cloned() else { return Ok(()) };
-        for object in page {
+        let Some(end) = page.last().map(|listed| listed.object.clone()) else { return Ok(()) };
+        for object in page.into_iter().map(|listed| listed.object) {
             let Some(ObjectName::Instance { centre, .. }) = object.key.name() else { continue };
             if parts.catalog.centre(&centre).await?.is_none() {
                 let name = centre.as_str().to_owned();
@@ -88,18 +88,31 @@ async fn rebuild(parts: &Parts, tally: &mut Tally) -> Result<(), Box<dyn std::er
                 parts.catalog.put_centre(&known, &domain::audit::Actor::Operator, parts.clock.now()).await?;
             }
             match examine(parts.storage.as_ref(), &object, parts.clock.now()).await {
-                Ok(arrival) => {
-                    match parts.catalog.record_arrivals(&[arrival], parts.clock.now()).await?.first() {
-                        Some(ArrivalOutcome::Stored | ArrivalOutcome::Conflict) => tally.added += 1,
-                        Some(ArrivalOutcome::AlreadyStored { .. }) | None => tally.known += 1,
+                Ok(arrival) => match record(parts, arrival).await? {
+                    Some(ArrivalOutcome::Stored | ArrivalOutcome::Conflict) => tally.added += 1,
+                    Some(ArrivalOutcome::AlreadyStored { .. }) | None => tally.known += 1,
+                    Some(ArrivalOutcome::Swept) => {
+                        tally.wrong.push(format!("{object}: a sweep is removing it; run this again"));
                     }
-                }
+                },
                 Err(Unfit::Damaged(reason)) => tally.wrong.push(format!("{object}: {reason}")),
                 Err(Unfit::Storage(error)) => return Err(error.into()),
             }
         }
         last = Some(end);
     }
+}
+
+/// Makes an image known. Of one that a sweep had removed the catalog says so once; this one was just read.
+async fn record(parts: &Parts, arrival: Arrival) -> Result<Option<ArrivalOutcome>, CatalogError> {
+    let arrivals = [arrival];
+    let mut outcome = parts.catalog.record_arrivals(&arrivals, parts.clock.now()).await?.pop();
+    if outcome == Some(ArrivalOutcome::Swept)
+        && parts.storage.size(&arrivals[0].instance.object).await.is_ok_and(|size| size.is_some())
+    {
+        outcome = parts.catalog.record_arrivals(&arrivals, parts.clock.now()).await?.pop();
+    }
+    Ok(outcome)
 }
 
 async fn examine(

@@ -47,11 +47,13 @@ pub enum Role {
     ReadingRoom,
     /// Mails, and the physician's page.
     Notifier,
+    /// Removes what no row names, and reads every object again.
+    Upkeep,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Intake,
         Self::Orders,
         Self::Archive,
@@ -59,6 +61,7 @@ impl Role {
         Self::Reporter,
         Self::ReadingRoom,
         Self::Notifier,
+        Self::Upkeep,
     ];
 }
 
@@ -148,6 +151,7 @@ impl Starting<'_> {
             Role::Reporter => Ok(self.reporter()),
             Role::ReadingRoom => self.reading_room(),
             Role::Notifier => self.notifier(),
+            Role::Upkeep => Ok(self.upkeep()),
         }
     }
 
@@ -296,7 +300,16 @@ impl Starting<'_> {
         if self.roles.contains(&Role::Archive) {
             parts.push(Arc::new(archive::limits::Told { config: self.settings.archive.clone() }));
         }
+        if self.roles.contains(&Role::Upkeep) {
+            parts.push(Arc::new(self.parts.upkeep(self.settings)));
+        }
         reading_room::Overview { parts, broker: Some(Arc::clone(&self.parts.broker)) }
+    }
+
+    fn upkeep(&self) -> Router {
+        let upkeep = self.parts.upkeep(self.settings);
+        self.tasks.spawn(upkeep.run(self.lifecycle.drain.clone()));
+        Router::new()
     }
 
     fn notifier(&self) -> Result<Router, StartError> {

@@ -6,10 +6,12 @@ use domain::{
     digest::Sha256Digest,
     image::Instance,
     object::ObjectRef,
-    port::{Catalog, Storage, StorageError},
+    port::{
+        Catalog, Storage, StorageError,
+        storage::{Unhurried, read_again},
+    },
     study::StudyKey,
 };
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     command::{self, say},
@@ -26,11 +28,18 @@ const LINES_MAX: usize = 100;
 struct Findings {
     objects: u64,
     reports: u64,
-    wrong: Vec<String>,
+    wrong: Vec<Finding>,
 }
 
-/// Re-reads everything.
-pub async fn run(settings: &Settings) -> ExitCode {
+/// Something that is not as it was stored or signed.
+struct Finding {
+    what: String,
+    /// A clause that follows "it".
+    flaw: String,
+}
+
+/// Re-reads everything; the summary is for people, or one JSON object for programs.
+pub async fn run(settings: &Settings, json: bool) -> ExitCode {
     let parts = match wiring::open(settings).await {
         Ok(parts) => parts,
         Err(error) => return command::fail(&error),
@@ -39,16 +48,33 @@ pub async fn run(settings: &Settings) -> ExitCode {
     if let Err(error) = verify(parts.catalog.as_ref(), parts.storage.as_ref(), &mut findings).await {
         return command::fail(error.as_ref());
     }
+    let code = if findings.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if json {
+        say(summary(&findings));
+        return code;
+    }
     say(format!(
         "{} objects and {} signed reports were read again; {} are wrong.",
         findings.objects,
         findings.reports,
         findings.wrong.len()
     ));
-    for line in findings.wrong.iter().take(LINES_MAX) {
-        say(line);
+    for Finding { what, flaw } in findings.wrong.iter().take(LINES_MAX) {
+        say(format!("{what}: it {flaw}"));
     }
-    if findings.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    code
+}
+
+/// `{"objects": …, "reports": …, "wrong": …, "findings": [{"what": …, "flaw": …}]}`; all findings stand in it.
+fn summary(findings: &Findings) -> serde_json::Value {
+    let each =
+        |Finding { what, flaw }: &Finding| serde_json::json!({"what": what, "flaw": format!("it {flaw}")});
+    serde_json::json!({
+        "objects": findings.objects,
+        "reports": findings.reports,
+        "wrong": findings.wrong.len(),
+        "findings": findings.wrong.iter().map(each).collect::<Vec<_>>(),
+    })
 }
 
 async fn verify(
@@ -87,10 +113,10 @@ async fn verify_reports(
     for version in catalog.versions(study).await? {
         findings.reports += 1;
         if !version.is_intact(previous) {
-            findings.wrong.push(format!(
-                "report {} of study {} at {}: it is not what was signed",
-                version.number, study.uid, study.centre
-            ));
+            findings.wrong.push(Finding {
+                what: format!("report {} of study {} at {}", version.number, study.uid, study.centre),
+                flaw: "is not what was signed".to_owned(),
+            });
         }
         previous = Some(version.signature.hash);
         let pdf = catalog.pdf(study, version.number).await?;
@@ -104,27 +130,15 @@ async fn verify_reports(
     Ok(())
 }
 
-/// A missing or changed object is a finding; a store that is away ends the command.
+/// An object that is not what was stored is a finding; a store that is away ends the command.
 async fn verify_object(
     storage: &dyn Storage,
     object: &ObjectRef,
     promised: Sha256Digest,
     findings: &mut Findings,
 ) -> Result<(), StorageError> {
-    let mut reader = match storage.read(object, None).await {
-        Ok(reader) => reader,
-        Err(StorageError::NotFound(_)) => {
-            findings.wrong.push(format!("{object}: it is missing"));
-            return Ok(());
-        }
-        Err(error) => return Err(error),
-    };
-    let mut digest = Sha256::new();
-    while let Some(piece) = reader.pieces.next().await? {
-        digest.update(&piece);
-    }
-    if Sha256Digest::from_bytes(digest.finalize().into()) != promised {
-        findings.wrong.push(format!("{object}: its bytes are not those that were stored"));
+    if let Some(flaw) = read_again(storage, object, promised, &Unhurried).await?.flaw() {
+        findings.wrong.push(Finding { what: object.to_string(), flaw });
     }
     Ok(())
 }

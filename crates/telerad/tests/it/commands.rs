@@ -104,7 +104,7 @@ fn verify_finds_a_changed_byte_and_rebuild_takes_objects_back() {
     std::fs::write(object.path(), bytes).unwrap();
     let output = site.output(&["verify"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(!output.status.success() && text.contains("its bytes are not those that were stored"), "{text}");
+    assert!(!output.status.success() && text.contains("it is not what was stored"), "{text}");
 }
 
 #[test]

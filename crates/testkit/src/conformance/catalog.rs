@@ -17,6 +17,7 @@ pub mod quarantine;
 pub mod readings;
 pub mod reports;
 pub mod trail;
+pub mod upkeep;
 pub mod uploads;
 pub mod work;
 mod world;
@@ -52,6 +53,10 @@ macro_rules! catalog_cases {
                 signing_again_gives_what_is_there, signing_twice_at_once_signs_once, the_pdf_is_noted_once,
                 working_copies_are_compared_and_set;
             trail: tasks_are_closed_within_scope, tasks_are_opened_once, the_audit_is_kept, the_catalog_checks_itself;
+            upkeep: a_job_has_one_holder, condemned_objects_cannot_become_known, condemned_pictures_cannot_become_known,
+                damage_is_told_once_and_ends, long_pages_are_asked_at_once, marks_go_up, named_objects_are_walked,
+                only_what_a_row_names_is_named, racing_sweeps_and_arrivals_exclude_each_other,
+                removals_are_taken_over_and_audited, tasks_are_settled;
             uploads: batches_are_listed_and_forgotten, batches_say_what_became_of_files, journeys_are_listed,
                 uploads_are_begun_and_ended_once;
             work: dead_work_is_leased_apart, leases_fence, lanes_go_first, racing_workers_share_nothing,

@@ -29,6 +29,8 @@ const LARGE_BYTES: usize = 20 * 1024 * 1024;
 /// When a promise is not kept.
 pub async fn all(storage: &dyn Storage) {
     lists_by_pages(storage).await;
+    says_when_it_wrote(storage).await;
+    keeps_marks(storage).await;
     checks(storage).await;
     misses_what_is_not_there(storage).await;
     refuses_more_than_the_reader_takes(storage).await;
@@ -90,6 +92,10 @@ async fn read_all(storage: &dyn Storage, object: &ObjectRef) -> Vec<u8> {
     storage.read(object, None).await.expect("readable").collect(LARGE_BYTES).await.expect("readable")
 }
 
+async fn objects(storage: &dyn Storage, after: Option<&ObjectRef>, limit: usize) -> Vec<ObjectRef> {
+    storage.list(after, limit).await.expect("listed").into_iter().map(|listed| listed.object).collect()
+}
+
 /// Stores three objects and gives them.
 ///
 /// # Panics
@@ -115,7 +121,7 @@ pub async fn store_some(storage: &dyn Storage) -> Vec<(ObjectRef, Vec<u8>)> {
 /// # Panics
 /// When it has others.
 pub async fn has_exactly(storage: &dyn Storage, stored: &[(ObjectRef, Vec<u8>)]) {
-    let mut listed = storage.list(None, stored.len() + 1).await.expect("listed");
+    let mut listed = objects(storage, None, stored.len() + 1).await;
     let mut expected: Vec<ObjectRef> = stored.iter().map(|(object, _)| object.clone()).collect();
     listed.sort();
     expected.sort();
@@ -274,13 +280,13 @@ pub async fn lets_many_finish_at_once(storage: &dyn Storage, found: Found) {
 /// # Panics
 /// When it does.
 pub async fn shows_nothing_of_what_was_dropped(storage: &dyn Storage, found: Found) {
-    let before = storage.list(None, 10_000).await.expect("listed");
+    let before = objects(storage, None, 10_000).await;
     for length in [0, 10, 3_000_000] {
         let mut incoming = storage.receive(found).await.expect("receives");
         incoming.write(pattern(length).into()).await.expect("written");
         drop(incoming);
     }
-    assert_eq!(storage.list(None, 10_000).await.expect("listed"), before);
+    assert_eq!(objects(storage, None, 10_000).await, before);
 }
 
 /// Sizes are told, and what is removed is gone, and can come again.
@@ -325,7 +331,7 @@ pub async fn lists_by_pages(storage: &dyn Storage) {
     store_bytes(storage, &picture, Bytes::from_static(b"a")).await.expect("stored");
     stored.push(picture.into());
     stored.sort();
-    let all = storage.list(None, 1000).await.expect("listed");
+    let all = objects(storage, None, 1000).await;
     let mut sorted = all.clone();
     sorted.sort();
     assert_eq!(sorted, stored);
@@ -333,7 +339,7 @@ pub async fn lists_by_pages(storage: &dyn Storage) {
     for page_size in [1, 4] {
         let mut pages: Vec<ObjectRef> = Vec::new();
         loop {
-            let page = storage.list(pages.last(), page_size).await.expect("listed");
+            let page = objects(storage, pages.last(), page_size).await;
             assert!(page.len() <= page_size);
             if page.is_empty() {
                 break;
@@ -345,7 +351,43 @@ pub async fn lists_by_pages(storage: &dyn Storage) {
     }
     let gone = all.get(3).expect("there are more").clone();
     storage.remove(&gone).await.expect("removed");
-    assert_eq!(storage.list(Some(&gone), 1000).await.expect("listed"), all[4..], "after one that is gone");
+    assert_eq!(objects(storage, Some(&gone), 1000).await, all[4..], "after one that is gone");
+}
+
+/// Every listed object has a time, and it is not before the object came and not in the future, give or take what clocks differ. What is
+/// left half done now is too young to be tidied away.
+///
+/// # Panics
+/// When it is otherwise.
+#[allow(clippy::disallowed_methods, reason = "the store's own clock is what is compared")]
+pub async fn says_when_it_wrote(storage: &dyn Storage) {
+    let began = domain::Timestamp::now();
+    for found in [Found::ByKey, Found::ByReference] {
+        let key = key("dated", 1, format!("{found:?}").as_bytes());
+        let object = put(storage, &key, format!("{found:?}").as_bytes(), found).await;
+        let mut open = storage.receive(found).await.expect("receives");
+        open.write(Bytes::from(pattern(6_000_000))).await.expect("written");
+        assert_eq!(storage.tidy().await.expect("tidied"), 0, "what is being written is left alone");
+        let listed = storage.list(None, 10_000).await.expect("listed");
+        let written = listed.iter().find(|listed| listed.object == object).expect("listed").written;
+        let written = written.expect("it has a time");
+        let slack = domain::Duration::from_secs(5);
+        assert!(began - slack <= written && written <= domain::Timestamp::now() + slack, "{began} {written}");
+    }
+}
+
+/// Marks are kept, listed and removed as other objects.
+///
+/// # Panics
+/// When they are not.
+pub async fn keeps_marks(storage: &dyn Storage) {
+    let (name, bytes) = ObjectName::mark(uuid::Uuid::now_v7(), 5);
+    let key = name.key();
+    store_bytes(storage, &key, bytes.clone().into()).await.expect("stored");
+    assert!(read_all(storage, &key.clone().into()).await == bytes);
+    assert!(objects(storage, None, 10_000).await.contains(&key.clone().into()));
+    storage.remove(&key.clone().into()).await.expect("removed");
+    assert!(!objects(storage, None, 10_000).await.contains(&key.into()));
 }
 
 /// Twenty megabytes go through in small pieces, and come back in small pieces.
@@ -392,7 +434,7 @@ pub async fn refuses_more_than_the_reader_takes(storage: &dyn Storage) {
 /// # Panics
 /// When it does not.
 pub async fn checks(storage: &dyn Storage) {
-    let before = storage.list(None, 10_000).await.expect("listed");
+    let before = objects(storage, None, 10_000).await;
     storage.check().await.expect("well");
-    assert_eq!(storage.list(None, 10_000).await.expect("listed"), before, "checking leaves no object");
+    assert_eq!(objects(storage, None, 10_000).await, before, "checking leaves no object");
 }

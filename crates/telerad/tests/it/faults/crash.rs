@@ -76,6 +76,7 @@ fn dies(name: &str, first: u64, rule: impl Fn(Fault) -> Rule, moment: Moment) ->
     let mut known = Vec::new();
     let mut serving = rig.serve();
     let before = objects.one();
+    let mut last = None;
     assert_eq!(send_objects(rig.site.dicom, &before).told().words(), ["Success"]);
     for way in WAYS {
         let object = objects.one();
@@ -95,7 +96,16 @@ fn dies(name: &str, first: u64, rule: impl Fn(Fault) -> Rule, moment: Moment) ->
         assert_eq!(again.words(), ["Success"], "{name}: {}", again.text);
         assert_eq!(rig.known(&object[0].study).len(), 1, "{name}: one object, however often it was sent");
         rig.assert_kept(&[&before[0], &object[0]]);
+        last = object.into_iter().next();
     }
+    assert!(serving.stop());
+    rig.verify();
+    // What the dying processes left is gone once it is old enough, and nothing else is.
+    let swept = rig.sweep_later();
+    assert!(swept.halted.is_none() && swept.removed >= 1, "{name}: {swept:?}");
+    assert_eq!(rig.sweep_later().removed, 0);
+    let serving = rig.serve();
+    rig.assert_kept(&[&before[0], last.as_ref().expect("one died")]);
     assert!(serving.stop());
     rig.verify();
     Some(known)

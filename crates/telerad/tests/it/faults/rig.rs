@@ -4,10 +4,20 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use testkit::faults::disk::{Disk, Survival};
+use archive::upkeep::{
+    Config, Upkeep,
+    sweep::{Leave, Swept},
+};
+use catalog::SqlCatalog;
+use storage::FileStorage;
+use testkit::{
+    clock::ManualClock,
+    faults::disk::{Disk, Survival},
+};
 
 use super::load::Object;
 use crate::server::{PATIENCE, Process, Site, curl, data_set, read};
@@ -90,11 +100,32 @@ impl Rig {
         known(&self.site, &self.token, study)
     }
 
+    /// Sweeps as the role `upkeep` would in two hours. No server runs meanwhile.
+    pub fn sweep_later(&self) -> Swept {
+        sweep_later(&self.site.folder.path().join("disk/data"))
+    }
+
     /// `telerad verify` finds every object as it should be.
     pub fn verify(&self) {
         let text = self.site.run(&["verify"]);
         assert!(text.contains(" 0 are wrong"), "{text}");
     }
+}
+
+/// Sweeps a data folder with a clock that is two hours on.
+#[allow(clippy::disallowed_methods, reason = "the disk dates objects by its own clock")]
+pub fn sweep_later(data: &Path) -> Swept {
+    let sweep = async {
+        let catalog = SqlCatalog::open_sqlite(data.join("catalog.sqlite")).await.unwrap();
+        let storage = FileStorage::open(data.join("objects")).await.unwrap();
+        let clock = ManualClock::at(domain::Timestamp::now() + domain::Duration::from_hours(2));
+        let (catalog, storage) = (Arc::new(catalog), Arc::new(storage));
+        let upkeep = Upkeep::new(catalog.clone(), storage, Arc::new(clock), Config::default());
+        let swept = upkeep.sweep(Leave::default()).await.unwrap();
+        catalog.close().await;
+        swept
+    };
+    tokio::runtime::Runtime::new().unwrap().block_on(sweep)
 }
 
 /// Whether other people's senders are there; said loudly when not.

@@ -6,7 +6,10 @@ use testkit::faults::s3::{Fault, Rule, S3Proxy};
 
 use super::{
     load::{self, Object},
-    rig::{add_centre, assert_kept, has_dcmtk, known, send_objects, send_objects_as, stow, wado},
+    rig::{
+        add_centre, assert_kept, has_dcmtk, known, send_objects, send_objects_as, stow, sweep_later, wado,
+        wait_until,
+    },
 };
 use crate::{
     separate::fresh_name,
@@ -230,6 +233,54 @@ fn f26_a_bit_that_rots_on_the_disk_is_found_and_not_served() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(!output.status.success() && text.contains("1 are wrong"), "{text}");
     assert!(text.contains(&objects[1].instance), "it says which: {text}");
+    let output = site.output(&["verify", "--json"]);
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&told["objects"], &told["wrong"]), (&3.into(), &1.into()), "{told}");
+    assert!(told["findings"][0]["what"].as_str().unwrap().contains(&objects[1].instance), "{told}");
+    assert!(serving.stop());
+
+    // The scrub finds it by itself, and people are told.
+    let serving = site.start(&["serve", "--roles", "archive,upkeep"], site.http);
+    let metrics = || String::from_utf8(curl(&[&site.url("/metrics")])).unwrap();
+    wait_until("the scrub found it", || metrics().contains("telerad_upkeep_damaged_objects_total 1"));
+    assert_not_served(&site, &token, &objects[1]);
+    assert!(serving.stop());
+    let output = site.output(&["doctor"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success() && text.contains("1 are missing or not what was stored"), "{text}");
+}
+
+/// A catalog that was emptied, or made anew, is no reason to remove what the store has.
+#[test]
+fn an_emptied_catalog_stops_the_sweep_and_a_rebuild_settles_it() {
+    if !has_dcmtk() {
+        return;
+    }
+    let site = Site::new();
+    add_centre(&site);
+    let serving = site.start(&["serve", "--roles", "intake,archive"], site.http);
+    let files = tempfile::tempdir().unwrap();
+    let objects = load::study(files.path(), 27_000, 3);
+    assert_eq!(send_objects(site.dicom, &objects).told().words(), ["Success"; 3]);
+    assert!(serving.stop());
+    let data = site.folder.path().join("data");
+    for name in ["catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"] {
+        let _ = std::fs::remove_file(data.join(name));
+    }
+    let token = add_centre(&site);
+    for arguments in [&["sweep", "--dry-run"][..], &["sweep"], &["sweep", "--even-if-many"]] {
+        let output = site.output(arguments);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success() && text.contains("knows no image at all"), "{arguments:?}: {text}");
+    }
+    assert_eq!(sweep_later(&data).removed, 0);
+    let output = site.output(&["doctor"]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("knows no image at all"));
+    site.run(&["rebuild"]);
+    let swept = site.run(&["sweep"]);
+    assert!(swept.contains("0 were removed"), "{swept}");
+    let serving = site.start(&["serve", "--roles", "intake,archive"], site.http);
+    assert_kept(&site, &token, &objects.iter().collect::<Vec<_>>());
     assert!(serving.stop());
 }
 

@@ -24,7 +24,7 @@ use futures::future::join_all;
 
 use super::world::{World, add_person, at, content, order_for, sop_uid, study_uid, world};
 
-fn key_image(world: &World) -> KeyImage {
+pub(super) fn key_image(world: &World) -> KeyImage {
     let name = ObjectName::KeyImage {
         centre: world.centre.clone(),
         study: study_uid("1.2"),
@@ -40,7 +40,7 @@ fn key_image(world: &World) -> KeyImage {
     }
 }
 
-fn draft(world: &World, images: ImageSet, text: &str) -> Draft {
+pub(super) fn draft(world: &World, images: ImageSet, text: &str) -> Draft {
     let header = Origin::Header { attributes: vec!["KVP".into()], series: None };
     let sentence = |text: &str, origin| Sentence { text: text.into(), origin };
     let prior = Origin::PriorReport { study: "1.1".into(), version: 2 };

@@ -82,7 +82,7 @@ pub async fn tasks_are_closed_within_scope(catalog: Arc<dyn Catalog>) {
     assert_eq!(close(&theirs, "not mine").await, None);
     let ours = Scope::Centres(vec![south.clone(), world.centre.clone()]);
     let closed = close(&ours, "called").await.unwrap();
-    assert_eq!(closed.closed, Some(Closure { by: world.reader, at: at(9), note: "called".into() }));
+    assert_eq!(closed.closed, Some(Closure { by: Some(world.reader), at: at(9), note: "called".into() }));
     assert_eq!(close(&ours, "again").await, None);
     let list = async |filter: TaskFilter| -> Vec<TaskId> {
         world.catalog.tasks(&filter).await.unwrap().iter().map(|task| task.id).collect()
