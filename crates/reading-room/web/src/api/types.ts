@@ -203,11 +203,12 @@ export interface Task {
     | "images_after_signature"
     | "object_damaged"
     | "commitment_unreported"
-    | "quarantine";
+    | "quarantine"
+    | "upkeep_halted";
   reason: string;
   next_step: string;
   opened: string;
-  closed: { by_name: string; at: string; note: string } | null;
+  closed: { by_name: string | null; at: string; note: string } | null;
 }
 
 export interface Study {
@@ -272,11 +273,29 @@ export interface StatusSection {
   refused: { reason: string; count: number }[];
 }
 
+/** The round that is under way, and the last one that ended. */
+export interface UpkeepJob {
+  began: string | null;
+  objects: number;
+  bytes: number;
+  /** Bad objects; of a sweep, removed ones. */
+  found: number;
+  share: number | null;
+  bytes_per_second: number | null;
+  last_ended: string | null;
+  last_objects: number;
+  last_found: number;
+  halted: string | null;
+}
+
 /** For administrators. */
 export interface Status {
   at: string;
   sections: StatusSection[];
   queues: { name: string; waiting: number | null; in_hand: number | null }[];
+  sweep: UpkeepJob;
+  scrub: UpkeepJob;
+  damaged: { count: number; objects: { object: string; how: string; found: string }[] };
 }
 
 /** An object that could not be read and is kept until a person decides. */

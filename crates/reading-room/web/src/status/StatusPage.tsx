@@ -2,6 +2,7 @@ import type { Limit, Status, StatusSection } from "../api/types";
 import { usePolled } from "../app/usePolled";
 import { useTitle } from "../app/useTitle";
 import { Away } from "../ui/Away";
+import { Upkeep } from "./Upkeep";
 import { amount, count, isNearlyFull, share } from "./words";
 import "./status.css";
 
@@ -21,6 +22,7 @@ export function StatusPage() {
       {data && (
         <div className="status" data-testid="status">
           {data.queues.length > 0 && <Queues queues={data.queues} />}
+          <Upkeep status={data} />
           {data.sections.map((section) => (
             <Section key={section.title} section={section} />
           ))}

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { amount, count, isNearlyFull } from "./words";
+import { amount, count, isNearlyFull, lastRound } from "./words";
 
 it.each([
   [64, "count", "64"],
@@ -20,4 +20,23 @@ it("warns before a limit is reached", () => {
   expect(isNearlyFull({ ...limit, in_use: 7 })).toBe(false);
   expect(isNearlyFull({ ...limit, in_use: 8 })).toBe(true);
   expect(isNearlyFull({ ...limit, in_use: null })).toBe(false);
+});
+
+it("says what the last round came to", () => {
+  const job = {
+    began: null,
+    objects: 0,
+    bytes: 0,
+    found: 0,
+    share: null,
+    bytes_per_second: null,
+    last_ended: null,
+    last_objects: 12_345,
+    last_found: 2,
+    halted: null,
+  };
+  expect(lastRound(job, "bad", String)).toBe("No round has ended yet.");
+  expect(lastRound({ ...job, last_ended: "today" }, "bad", String)).toBe(
+    "The last round ended today: 12 345 objects, 2 bad.",
+  );
 });

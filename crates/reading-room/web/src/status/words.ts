@@ -1,6 +1,6 @@
 /** Limits as people read them. */
 
-import type { Limit } from "../api/types";
+import type { Limit, UpkeepJob } from "../api/types";
 
 const BYTE_UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB"] as const;
 /** From this share on, the use of a limit is shown as a warning. */
@@ -38,3 +38,9 @@ export const share = ({ in_use, value }: Limit): number =>
   in_use === null || value === 0 ? 0 : Math.min(1, in_use / value);
 
 export const isNearlyFull = (limit: Limit): boolean => share(limit) >= NEARLY_FULL;
+
+/** What the last round of upkeep came to; `found` says what it counts. */
+export function lastRound(job: UpkeepJob, found: string, moment: (at: string) => string): string {
+  if (job.last_ended === null) return "No round has ended yet.";
+  return `The last round ended ${moment(job.last_ended)}: ${count(job.last_objects)} objects, ${count(job.last_found)} ${found}.`;
+}

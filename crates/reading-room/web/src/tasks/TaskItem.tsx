@@ -21,7 +21,7 @@ export function TaskItem({ task, onClose }: { task: Task; onClose: () => void })
         <p className="task-step">{task.next_step}</p>
         {closed && (
           <p className="dim">
-            Closed by {closed.by_name}, {moment(closed.at)}: {closed.note}
+            {closed.by_name ? `Closed by ${closed.by_name}` : "Closed by itself"}, {moment(closed.at)}: {closed.note}
           </p>
         )}
       </div>

@@ -50,9 +50,10 @@ export const TASK_NAMES: Record<Task["kind"], string> = {
   conflict: "Conflicting images",
   missing_images: "Missing images",
   images_after_signature: "Images after signature",
-  object_damaged: "Damaged image",
+  object_damaged: "Damaged object",
   commitment_unreported: "Sender not told",
   quarantine: "Cannot be read",
+  upkeep_halted: "Upkeep stopped",
 };
 
 /** `28`, or `24 of 28` while it is known that more should come. */
