@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use domain::{
     Timestamp,
     audit::{Action, Actor},
+    digest::Sha256Digest,
     id::{CentreId, PersonId, QuarantineId},
-    object::{ObjectName, ObjectRef},
+    object::ObjectRef,
     person::Scope,
     port::catalog::{Known, Quarantine, QuarantineFilter},
     quarantine::{
@@ -24,6 +25,7 @@ use crate::{
     orders::lock_centre,
     sql::{Columns as _, Sql, kept},
     trail::{Line, audit, close_subject, open_task, push_scope},
+    upkeep::{take_removed, was_removed},
 };
 
 /// The words of [`QuarantineState::as_str`], as statements need them.
@@ -346,7 +348,7 @@ async fn settle_task(change: &mut Change, object: &Quarantined, decision: Decisi
         return Ok(());
     }
     let closure = Closure {
-        by: decision.by,
+        by: Some(decision.by),
         at: decision.at,
         note: "Everything of this sender in the quarantine is decided.".to_owned(),
     };
@@ -367,13 +369,15 @@ async fn forget(change: &mut Change, before: Timestamp, limit: u32) -> Result<u6
     Ok(forgotten)
 }
 
-async fn is_named(connection: &mut AnyConnection, object: &ObjectRef) -> Result<bool, Problem> {
-    let Some(ObjectName::Quarantined { centre, sha256 }) = object.key.name() else { return Ok(false) };
-    let named = Sql::new(
-        "SELECT id FROM quarantine
-         WHERE centre = $1 AND sha256 = $2 AND object = $3 AND state IN ('waiting', 'discarded')",
-    );
-    Ok(named.bind(&centre).bind(sha256).bind(object.to_string()).first(connection).await?.is_some())
+/// The objects, by key and place, that rows of the quarantine name among those with these digests.
+pub(crate) async fn named(
+    connection: &mut AnyConnection,
+    centre: &CentreId,
+    digests: &[Sha256Digest],
+) -> Result<Vec<String>, Problem> {
+    let mut rows = Sql::new("SELECT object FROM quarantine WHERE centre = ");
+    rows.value(centre).push(" AND state IN ('waiting', 'discarded') AND sha256 IN ").list(digests.iter().copied());
+    rows.all(connection).await?.iter().map(|row| row.text("object")).collect()
 }
 
 #[async_trait]
@@ -388,7 +392,13 @@ impl Quarantine for SqlCatalog {
         limits: QuarantineLimits,
         actor: &Actor,
     ) -> Known<KeepOutcome> {
-        transact!(self, "keeping an object in quarantine", |change| keep(change, object, limits, actor))
+        let kept = transact!(self, "keeping an object in quarantine", |change| async {
+            if !take_removed(change, [object.object.to_string()]).await?.is_empty() {
+                return Ok(None);
+            }
+            keep(change, object, limits, actor).await.map(Some)
+        })?;
+        kept.ok_or_else(|| was_removed("keeping an object in quarantine"))
     }
 
     async fn quarantine_full(&self, centre: &CentreId, at: Timestamp) -> Known<()> {
@@ -439,9 +449,5 @@ impl Quarantine for SqlCatalog {
 
     async fn forget_quarantined(&self, before: Timestamp, limit: u32) -> Known<u64> {
         transact!(self, "forgetting what was in quarantine", |change| forget(change, before, limit))
-    }
-
-    async fn is_quarantined(&self, object: &ObjectRef) -> Known<bool> {
-        read!(self, "asking whether an object is in quarantine", |connection| is_named(connection, object))
     }
 }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use domain::{
     Timestamp,
     audit::{Action, Actor},
+    digest::Sha256Digest,
     id::CentreId,
     object::{ObjectName, ObjectRef},
     port::{
@@ -26,6 +27,7 @@ use crate::{
     SqlCatalog,
     database::{Change, read, transact},
     error::Problem,
+    quarantine,
     sql::{Columns as _, Sql, kept},
     trail::{CATALOG, Line, audit, open_task},
     wire::{WireInstance, WireKeyImage},
@@ -42,6 +44,7 @@ const UPKEEP: Actor = Actor::Role("upkeep");
 async fn named(connection: &mut AnyConnection, objects: &[ObjectRef]) -> Result<BTreeSet<String>, Problem> {
     let mut images: BTreeMap<CentreId, BTreeMap<SopInstanceUid, Vec<String>>> = BTreeMap::new();
     let mut derived: BTreeMap<StudyKey, Vec<String>> = BTreeMap::new();
+    let mut quarantined: BTreeMap<CentreId, Vec<Sha256Digest>> = BTreeMap::new();
     let mut found = BTreeSet::new();
     for object in objects {
         let text = object.to_string();
@@ -52,6 +55,9 @@ async fn named(connection: &mut AnyConnection, objects: &[ObjectRef]) -> Result<
             Some(
                 ObjectName::KeyImage { centre, study, .. } | ObjectName::ReportPdf { centre, study, .. },
             ) => derived.entry(StudyKey { centre, uid: study }).or_default().push(text),
+            Some(ObjectName::Quarantined { centre, sha256 }) => {
+                quarantined.entry(centre).or_default().push(sha256);
+            }
             // Nobody needs to name a mark: upkeep itself puts and removes it.
             Some(ObjectName::Mark { .. }) => {
                 found.insert(text);
@@ -64,6 +70,11 @@ async fn named(connection: &mut AnyConnection, objects: &[ObjectRef]) -> Result<
     }
     for (study, objects) in &derived {
         named_in_reports(connection, study, objects, &mut found).await?;
+    }
+    for (centre, digests) in &quarantined {
+        for chunk in digests.chunks(LIST_MAX) {
+            found.extend(quarantine::named(connection, centre, chunk).await?);
+        }
     }
     Ok(found)
 }
@@ -187,7 +198,8 @@ fn centre_of(object: &ObjectRef) -> String {
         Some(
             ObjectName::Instance { centre, .. }
             | ObjectName::KeyImage { centre, .. }
-            | ObjectName::ReportPdf { centre, .. },
+            | ObjectName::ReportPdf { centre, .. }
+            | ObjectName::Quarantined { centre, .. },
         ) => centre.to_string(),
         Some(ObjectName::Mark { .. }) | None => String::new(),
     }
@@ -467,7 +479,7 @@ fn what(object: &ObjectRef) -> &'static str {
         Some(ObjectName::Instance { .. }) => "A stored image",
         Some(ObjectName::KeyImage { .. }) => "A key image of a signed report",
         Some(ObjectName::ReportPdf { .. }) => "The PDF of a signed report",
-        Some(ObjectName::Mark { .. }) | None => "A stored object",
+        Some(ObjectName::Quarantined { .. } | ObjectName::Mark { .. }) | None => "A stored object",
     }
 }
 

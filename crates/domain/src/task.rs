@@ -54,7 +54,7 @@ pub enum TaskKind {
 
 impl TaskKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::WorkFailed,
         Self::NoRecipient,
         Self::Undelivered,

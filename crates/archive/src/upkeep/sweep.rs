@@ -194,7 +194,12 @@ impl Upkeep {
                         continue;
                     }
                     Some(ObjectName::Instance { .. }) => found.images += 1,
-                    Some(ObjectName::KeyImage { .. } | ObjectName::ReportPdf { .. }) | None => {}
+                    Some(
+                        ObjectName::KeyImage { .. }
+                        | ObjectName::ReportPdf { .. }
+                        | ObjectName::Quarantined { .. },
+                    )
+                    | None => {}
                 }
                 if is_old(&listed) {
                     old += 1;

@@ -7,7 +7,6 @@ use crate::{
     Timestamp,
     audit::{Action, Actor},
     id::{CentreId, PersonId, QuarantineId},
-    object::ObjectRef,
     person::Scope,
     quarantine::{KeepOutcome, QuarantineChange, QuarantineLimits, QuarantineUse, Quarantined},
 };
@@ -60,9 +59,6 @@ pub trait Quarantine {
     /// Forgets objects that were decided before a moment, at most `limit`; says how many there were. What no row names is swept from
     /// storage.
     async fn forget_quarantined(&self, before: Timestamp, limit: u32) -> Known<u64>;
-
-    /// Whether an object in quarantine rests there, so that it must stay.
-    async fn is_quarantined(&self, object: &ObjectRef) -> Known<bool>;
 }
 
 /// Which objects.
