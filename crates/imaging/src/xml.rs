@@ -71,7 +71,8 @@ fn content(xml: &mut String, vr: &str, attribute: &Value) {
                 xml.push_str("</Item>\n");
             }
             Value::Object(name) => person(xml, number, name),
-            Value::Null => {}
+            // An empty value counts, also as the last one.
+            Value::Null => xml.push_str(&format!("<Value number=\"{number}\"/>\n")),
             Value::String(text) => {
                 xml.push_str(&format!("<Value number=\"{number}\">{}</Value>\n", escaped(text)));
             }
