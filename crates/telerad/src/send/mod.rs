@@ -5,7 +5,7 @@ pub mod scan;
 pub mod web;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -31,8 +31,8 @@ const LINES_MAX: usize = 50;
 
 /// Send DICOM files and folders.
 ///
-/// Exit code 0: everything was stored. 1: something was refused, and is named. 2: wrong use. 3: nothing to send. 4: the server could not
-/// be reached or broke off.
+/// Exit code 0: everything was stored, or would be sent. 1: something was refused, and is named. 2: wrong use. 3: nothing to send. 4: the
+/// server could not be reached or broke off.
 #[derive(Debug, Args)]
 pub struct Send {
     /// Where to: `dicom://HOST:PORT/AETITLE`, or the address of a DICOMweb server such as `http://HOST:PORT/dicomweb`.
@@ -44,6 +44,9 @@ pub struct Send {
     /// The centre's token, for DICOMweb. Better given as an environment variable: a command line is seen by others.
     #[arg(long, env = "TELERAD_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub token: Option<String>,
+    /// Say what would be sent and what is left out and why, without connecting.
+    #[arg(long)]
+    pub dry_run: bool,
     /// No progress bar.
     #[arg(long)]
     pub quiet: bool,
@@ -160,6 +163,10 @@ impl Send {
             list("Not sent", &skipped);
             return ExitCode::from(NOTHING);
         }
+        if self.dry_run {
+            plan(&studies, &skipped);
+            return ExitCode::from(ALL_STORED);
+        }
         let bar = self.bar(found.iter().map(|file| file.bytes).sum());
         let mut progress = Progress { bar, ..Progress::hidden() };
         let mut failure = None;
@@ -214,6 +221,31 @@ impl Send {
         let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
         ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
     }
+}
+
+/// Says what would be sent, study by study.
+fn plan(studies: &BTreeMap<&StudyInstanceUid, Vec<&Found>>, skipped: &[(PathBuf, String)]) {
+    for (study, files) in studies.iter().take(LINES_MAX) {
+        say(format!("Study {study}: {}", extent(files)));
+    }
+    if studies.len() > LINES_MAX {
+        say(format!("Study: {} more", studies.len() - LINES_MAX));
+    }
+    list("Left out", skipped);
+    let files: Vec<&Found> = studies.values().flatten().copied().collect();
+    say(format!(
+        "Would send {} {}: {}; {} other files left out. Nothing was sent.",
+        studies.len(),
+        if studies.len() == 1 { "study" } else { "studies" },
+        extent(&files),
+        skipped.len(),
+    ));
+}
+
+fn extent(files: Batch<'_>) -> String {
+    let series: BTreeSet<&str> = files.iter().map(|file| file.series.as_str()).collect();
+    let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+    format!("{} series, {} images, {:.1} MB", series.len(), files.len(), bytes as f64 / 1e6)
 }
 
 fn summary(

@@ -76,6 +76,33 @@ fn send_says_what_became_of_each_file() {
 }
 
 #[test]
+fn a_dry_run_says_what_would_be_sent_and_connects_to_nobody() {
+    let site = Site::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "hello").unwrap();
+    let paths = [head_ct(), folder.path().to_owned()];
+    let [images, notes] = paths.each_ref().map(|path| path.to_str().unwrap());
+
+    for to in [format!("dicom://{address}/TELERAD"), format!("http://{address}/dicomweb")] {
+        let text = site.run(&["send", "--dry-run", "--to", &to, images, notes]);
+        assert!(text.contains("Would send 1 study: "), "{text}");
+        assert!(text.contains(" 28 images, ") && text.contains("; 1 other files left out."), "{text}");
+        assert!(text.contains("notes.txt (is not a DICOM file)"), "{text}");
+        assert!(text.contains(&format!("Study {}: ", crate::journey::STUDY)), "{text}");
+        let connected = listener.accept().map_err(|error| error.kind());
+        assert_eq!(connected.unwrap_err(), std::io::ErrorKind::WouldBlock, "nobody is connected to");
+
+        let output = site.output(&["send", "--dry-run", "--to", &to, notes]);
+        assert_eq!(output.status.code(), Some(3), "nothing to send");
+    }
+    let output = site.output(&["send", "--dry-run", "--to", "nowhere", images]);
+    assert_eq!(output.status.code(), Some(2), "a wrong address is seen in a dry run too");
+}
+
+#[test]
 fn verify_finds_a_changed_byte_and_rebuild_takes_objects_back() {
     let site = Site::new();
     site.run(&["centre", "add", "North Clinic", "--accept-any-ae"]);
