@@ -28,7 +28,10 @@ use crate::{
     clock::MachineClock,
     command::{self, say, serve},
     lifecycle,
-    send::{Progress, dicom, scan},
+    send::{
+        dicom, scan,
+        transfer::{Limits, Target, Transfer},
+    },
     settings::Settings,
 };
 
@@ -161,21 +164,21 @@ async fn prepare(catalog: &dyn Catalog) -> Result<Vec<(String, String)>, Box<dyn
 async fn send(images: &Path, address: &str) -> Done {
     let folder = tempfile::tempdir()?;
     let found = dress(images, folder.path(), MachineClock.now())?;
-    let files: Vec<&scan::Found> = found.iter().collect();
-    let Some(first) = files.first() else {
+    if found.is_empty() {
         return Err(format!("there are no images in {}", images.display()).into());
-    };
+    }
     let peer = dicom::Peer {
         address: address.to_owned(),
         called: "TELERAD".to_owned(),
         calling: SCANNER.to_owned(),
+        tls: None,
     };
-    let mut progress = Progress::hidden();
-    dicom::send(&peer, &first.study, &files, &mut progress).await?;
-    if let Some((_, reason)) = progress.refusals().first() {
-        return Err(format!("an image was refused: {reason}").into());
+    let limits = Limits { parallel: 1, attempts: 1, give_up_after: std::time::Duration::ZERO };
+    let transfer = Transfer::new(Target::Dicom(peer), found, limits, indicatif::ProgressBar::hidden());
+    match transfer.run().await.first_reason() {
+        Some(reason) => Err(format!("an image was not stored: {reason}").into()),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Copies of the images in the name of the demonstration's patient, as of today. The identifiers follow from the

@@ -161,6 +161,7 @@ async fn answers_dicom(settings: &Settings, address: SocketAddr) -> bool {
         address: address.to_string(),
         called: settings.intake.ae_title.clone(),
         calling: "TELERAD_DOCTOR".to_owned(),
+        tls: None,
     };
     matches!(dicom::echo(&peer).await, Ok(()) | Err(Failure::Rejected { .. }))
 }

@@ -14,6 +14,7 @@ mod journey;
 mod kill;
 mod odd;
 mod quarantine;
+mod send;
 mod separate;
 mod server;
 mod texts;
