@@ -168,7 +168,7 @@ impl Failure {
     pub fn consequence(&self) -> Consequence {
         match self {
             // A certificate that is not trusted today is not trusted in a minute.
-            Self::Connection(error) if error.kind() == std::io::ErrorKind::InvalidData => Consequence::End,
+            Self::Connection(error) if is_distrust(error) => Consequence::End,
             Self::Http(error) if error.is_builder() || is_distrust(error) => Consequence::End,
             Self::Rejected { may_try_again: false, .. } => Consequence::End,
             Self::Call(_) | Self::Address(_) | Self::Journal(_) | Self::GaveUp { .. } => Consequence::End,
@@ -194,16 +194,13 @@ impl Failure {
     }
 }
 
-fn is_distrust(error: &reqwest::Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let io = error.downcast_ref::<std::io::Error>();
-        if error.is::<rustls::Error>() || io.is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidData) {
-            return true;
-        }
-        cause = error.source();
+/// Whether a handshake of TLS failed. Errors of input and output hide what they hold from `source`, sometimes one in another.
+fn is_distrust(error: &(dyn std::error::Error + 'static)) -> bool {
+    if error.is::<rustls::Error>() {
+        return true;
     }
-    false
+    let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    held.is_some_and(|held| is_distrust(held)) || error.source().is_some_and(is_distrust)
 }
 
 impl Send {
