@@ -67,7 +67,7 @@ pub enum JournalError {
     )]
     Version(u32),
     /// It is about somebody else.
-    #[error("the journal is about {to}{}: name another journal for this receiver", calling.as_ref().map(|title| format!(" as {title}")).unwrap_or_default())]
+    #[error("the journal is about {to} from {}: name another journal for this receiver", calling.as_deref().unwrap_or("us"))]
     OtherReceiver {
         /// Whom.
         to: String,

@@ -38,8 +38,9 @@ const PARALLEL_MAX: i64 = 16;
 
 /// Send DICOM files and folders.
 ///
-/// Exit code 0: everything is stored, or would be sent. 1: something was refused for good or cannot be read, and is named. 2: wrong use, or a
-/// journal of no use. 3: nothing to send. 4: the receiver could not be reached, broke off or put something off: run the command again later.
+/// Exit code 0: everything is stored, or would be sent. 1: something was refused for good or cannot be read, and is named.
+/// 2: wrong use, or a journal of no use. 3: nothing to send. 4: the receiver could not be reached, broke off or put something off:
+/// run the command again later.
 #[derive(Debug, Args)]
 pub struct Send {
     /// Where to: `dicom://HOST:PORT/AETITLE`, `dicoms://…` over TLS, or the address of a DICOMweb server such as
@@ -94,6 +95,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn words(duration: Duration) -> String {
     jiff::SignedDuration::try_from(duration).map(|duration| format!("{duration:#}")).unwrap_or_default()
+}
+
+fn at_last(failure: Option<&Failure>) -> String {
+    failure.map(|failure| format!("; at last: {failure}")).unwrap_or_default()
 }
 
 /// Some files.
@@ -151,7 +156,7 @@ pub enum Failure {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The receiver stored nothing for too long.
-    #[error("given up after {} in which nothing could be stored{}", words(*after), .last.as_ref().map(|last| format!("; at last: {last}")).unwrap_or_default())]
+    #[error("given up after {} without an object stored{}", words(*after), at_last(last.as_deref()))]
     GaveUp {
         /// How long.
         after: Duration,
@@ -352,7 +357,8 @@ impl Send {
             before => format!(", {before} of them in an earlier run"),
         };
         self.tell(format!(
-            "{} of {} images stored ({} {}, {:.1} MB{before}), {} refused, {} cannot be read, {} without an answer, {} other files left out.",
+            "{} of {} images stored ({} {}, {:.1} MB{before}), {} refused, {} unreadable, {} without an answer, \
+             {} other files left out.",
             counts.stored + counts.stored_before,
             counts.found,
             report.studies.len(),

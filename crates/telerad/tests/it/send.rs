@@ -1,4 +1,4 @@
-//! `telerad send` as a night's script uses it: towards other people's receivers that answer this or that, die and come back, and killed itself.
+//! `telerad send` as a night's script uses it: towards other people's receivers that refuse, put off, die and come back; and killed.
 
 use std::{
     collections::BTreeMap,
