@@ -376,7 +376,9 @@ pub(crate) async fn named(
     digests: &[Sha256Digest],
 ) -> Result<Vec<String>, Problem> {
     let mut rows = Sql::new("SELECT object FROM quarantine WHERE centre = ");
-    rows.value(centre).push(" AND state IN ('waiting', 'discarded') AND sha256 IN ").list(digests.iter().copied());
+    rows.value(centre)
+        .push(" AND state IN ('waiting', 'discarded') AND sha256 IN ")
+        .list(digests.iter().copied());
     rows.all(connection).await?.iter().map(|row| row.text("object")).collect()
 }
 
