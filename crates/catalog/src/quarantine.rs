@@ -219,7 +219,8 @@ async fn full(change: &mut Change, centre: &CentreId, at: Timestamp) -> Result<(
         kind: TaskKind::Quarantine,
         subject: FULL.to_owned(),
         reason: "The quarantine is full: further objects that cannot be read are refused, and not kept.".to_owned(),
-        next_step: "Decide about what is in quarantine. Discarded objects make room when their retention time is over; the operator can raise the limits."
+        next_step: "Decide about what is in quarantine. Discarded objects make room when their retention time is over; the operator \
+            can raise the limits."
             .to_owned(),
     };
     open_task(change, &task, at).await.map(drop)

@@ -1,5 +1,5 @@
 //! Data sets made from a model that came as text ([`crate::json_in`], [`crate::xml_in`]): written as explicit VR little endian while they
-//! are read, in one buffer, with places left where bulk data will stand. Not for data sets that came as bytes: those are never written anew.
+//! are read, in one buffer, with places left for bulk data. Not for data sets that came as bytes: those are never written anew.
 //!
 //! Everything is bounded: depth, elements, values, bytes, and the memory of all such readings together, which they share with the large
 //! headers of [`crate::guard`]. A tree of dicom-object would take 4 KiB an item, and has no places for bulk data.

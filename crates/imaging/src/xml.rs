@@ -1,5 +1,5 @@
-//! DICOM JSON as the Native DICOM Model (PS3.19 section A.1), the form of `application/dicom+xml`. The two say the same; what is made here was
-//! made as JSON before.
+//! DICOM JSON as the Native DICOM Model (PS3.19 section A.1), the form of `application/dicom+xml`. The two say the same; what is made here
+//! was made as JSON before.
 
 use dicom_core::{DataDictionary as _, Tag, dictionary::DataDictionaryEntry as _};
 use dicom_dictionary_std::StandardDataDictionary;

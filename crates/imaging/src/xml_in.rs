@@ -1,5 +1,5 @@
-//! Reads the Native DICOM Model (PS3.19 section A.1) from outside: strict, iterative, and bounded as [`crate::compose`] is. There is no document
-//! type, no entity but the five of XML, and no processing instruction; nothing outside of the text is ever looked at.
+//! Reads the Native DICOM Model (PS3.19 section A.1) from outside: strict, iterative, and bounded as [`crate::compose`] is. There is no
+//! document type, no entity but the five of XML, and no processing instruction; nothing outside of the text is ever looked at.
 
 use std::collections::{HashMap, HashSet};
 

@@ -86,7 +86,7 @@ impl Unreadable {
         match self {
             Self::Guard(refusal) => match refusal.flaw {
                 Flaw::TooDeep | Flaw::TooManyElements | Flaw::TooLong | Flaw::InflateRatio => {
-                    "Ask the operator whether the limits below intake.guard are set too low. If they are raised, try again; else discard it."
+                    "Ask the operator whether the limits below intake.guard are too low. If they are raised, try again; else discard it."
                 }
                 Flaw::Truncated => {
                     "Its end is missing: have it sent again from its source, then discard this one."

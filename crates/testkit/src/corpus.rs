@@ -84,7 +84,8 @@ impl Class {
             Self::State => "messages without a place (DCMTK CVE-2026-44628)",
             Self::Field => "null, missing or repeated fields (DCMTK CVE-2022-2121)",
             Self::Injection => {
-                "path traversal, injection, scripts (DCMTK CVE-2022-2119, CVE-2022-2120, CVE-2026-5663; Orthanc XSSInjection, dcm4chee-arc #4988)"
+                "path traversal, injection, scripts (DCMTK CVE-2022-2119, CVE-2022-2120, CVE-2026-5663; Orthanc XSSInjection, \
+                 dcm4chee-arc #4988)"
             }
             Self::CharacterSet => "texts outside of their character set",
             Self::Decoder => {

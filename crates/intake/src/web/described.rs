@@ -1,5 +1,5 @@
-//! STOW-RS of metadata and bulk data (PS3.18 sections 8.6.1 and 10.5): `multipart/related` whose first part or parts are DICOM JSON or XML, followed
-//! by bulk data. What is made of them goes the way of every object ([`crate::receive`]), guard and all.
+//! STOW-RS of metadata and bulk data (PS3.18 sections 8.6.1 and 10.5): `multipart/related` whose first part or parts are DICOM JSON or XML,
+//! followed by bulk data. What is made of them goes the way of every object ([`crate::receive`]), guard and all.
 //!
 //! A BulkDataURI names a part of the same body by its Content-Location, and nothing else: nothing is ever fetched. Metadata are read
 //! before anything is stored, so that what cannot be read is refused as a whole; bulk data rest in a file until their object is complete.

@@ -1,5 +1,5 @@
-//! Bulk data that wait for the rest of their objects: in a file without a name, never in memory. Bounded for all requests together, and gone
-//! with the request.
+//! Bulk data that wait for the rest of their objects: in a file without a name, never in memory. Bounded for all requests together, and
+//! gone with the request.
 
 use std::{
     io::{self, SeekFrom},

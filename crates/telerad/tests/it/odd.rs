@@ -47,11 +47,20 @@ impl Odd {
 /// Objects, each of its own study. The instance with a number is announced as [`instance_uid`] of it.
 fn table() -> Vec<Odd> {
     let mut table = Vec::new();
-    let mut number = 0;
     let mut row = |what, status, form, change: &dyn Fn(DataSet, u32) -> DataSet| {
-        number += 1;
+        let number = table.len() as u32 + 1;
         table.push(Odd { what, data_set: change(DataSet::image(form, number), number), status });
     };
+    missing_and_private(&mut row);
+    padded_and_out_of_order(&mut row);
+    refused(&mut row);
+    table
+}
+
+/// Adds a row: what it is, its status, its form, and what makes a sound image so.
+type Row<'a> = dyn FnMut(&'static str, u16, Form, &dyn Fn(DataSet, u32) -> DataSet) + 'a;
+
+fn missing_and_private(row: &mut Row<'_>) {
     let explicit = Form::Explicit;
     for (what, tag) in [
         ("no Patient ID", PATIENT_ID),
@@ -111,6 +120,10 @@ fn table() -> Vec<Odd> {
         ];
         data_set.with(CREATOR, "LO", b"MAKER").raw(PRIVATE, bytes.concat())
     });
+}
+
+fn padded_and_out_of_order(row: &mut Row<'_>) {
+    let explicit = Form::Explicit;
     for (what, padding) in [
         ("a UID padded by NUL", &b"\0"[..]),
         ("a UID padded by a space", b" "),
@@ -138,6 +151,10 @@ fn table() -> Vec<Odd> {
     row("a name that is not in its character set", STORED, explicit, &|data_set, _| {
         data_set.with((0x0008, 0x0005), "CS", b"ISO_IR 192").with(PATIENT_NAME, "PN", b"M\xFCller^J\xFCrgen")
     });
+}
+
+fn refused(row: &mut Row<'_>) {
+    let explicit = Form::Explicit;
     for (what, tag) in [
         ("a zero-length SOP Instance UID", SOP_INSTANCE),
         ("a zero-length SOP Class UID", SOP_CLASS),
@@ -169,7 +186,6 @@ fn table() -> Vec<Odd> {
     row("another SOP class than announced", MISMATCH, explicit, &|data_set, _| {
         data_set.with(SOP_CLASS, "UI", b"1.2.840.10008.5.1.4.1.1.4")
     });
-    table
 }
 
 /// Writes an object as a file whose meta announces it.

@@ -60,6 +60,12 @@ fn upload(site: &Site, browser: &Browser, file: &[u8]) -> Value {
     })
 }
 
+fn assert_downloaded(head: &str) {
+    for expected in ["content-type: application/dicom", "content-disposition: attachment", "nosniff"] {
+        assert!(head.contains(expected), "{head}");
+    }
+}
+
 #[test]
 fn what_cannot_be_read_waits_for_a_person() {
     let Some(python) = named_by("TELERAD_TEST_PYTHON") else { return };
@@ -130,10 +136,7 @@ fn what_cannot_be_read_waits_for_a_person() {
 
     // Bytes as they came, for administrators.
     let (head, bytes) = admin.download(&of(nested, "object"));
-    let head = head.to_lowercase();
-    for expected in ["content-type: application/dicom", "content-disposition: attachment", "nosniff"] {
-        assert!(head.contains(expected), "{head}");
-    }
+    assert_downloaded(&head.to_lowercase());
     assert_eq!(data_set(&bytes), deep(1).bytes());
     assert_eq!(own.send("GET", &of(nested, "object"), None).0, 403);
 
@@ -156,13 +159,11 @@ fn what_cannot_be_read_waits_for_a_person() {
     assert_eq!(admin.send("GET", &of(nested, "object"), None).0, 409, "its bytes are an image's now");
     assert_eq!(once_at(&python, &site, "NORTH", &deep_file).0, 0, "it is known");
     assert_eq!(stow(&site, &south, &deep_file).0, 200);
-    let states: Vec<_> =
-        objects(&own, true).iter().map(|object| object["state"].as_str().unwrap().to_owned()).collect();
+    let found = objects(&own, true);
+    let states: Vec<_> = found.iter().map(|object| object["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["waiting", "stored", "discarded"]);
-    assert!(
-        !tasks(&own).iter().any(|task| task["reason"].as_str().unwrap().contains("NORTH")),
-        "it is decided"
-    );
+    let of_north = |task: &Value| task["reason"].as_str().unwrap().contains("NORTH");
+    assert!(!tasks(&own).iter().any(of_north), "it is decided");
     assert!(serving.stop());
     assert!(site.run(&["verify"]).contains(" 0 are wrong"));
 }

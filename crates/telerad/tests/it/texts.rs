@@ -1,5 +1,5 @@
-//! Names in every character set: what lists and the worklist say is what pydicom reads; headers that lie lose no byte, and rules of a device
-//! set right what is shown.
+//! Names in every character set: what lists and the worklist say is what pydicom reads; headers that lie lose no byte, and rules of a
+//! device set right what is shown.
 
 use std::{fmt::Write as _, path::PathBuf};
 

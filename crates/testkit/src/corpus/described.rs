@@ -161,7 +161,17 @@ fn nested_xml(number: u32, depth: usize) -> Vec<u8> {
     document(number, &(open + &"</Item></DicomAttribute>".repeat(depth)))
 }
 
+/// A document of one attribute.
+fn value(number: u32, vr: &str, value: &str) -> Vec<u8> {
+    document(number, &format!(r#"<DicomAttribute tag="00100020" vr="{vr}">{value}</DicomAttribute>"#))
+}
+
 fn xml(cases: &mut Cases) {
+    xml_declarations(cases);
+    xml_values(cases);
+}
+
+fn xml_declarations(cases: &mut Cases) {
     let sound = document(4_100, "");
     let laughs = (1..10).map(|level| {
         let below = format!("&l{};", level - 1).repeat(10);
@@ -178,9 +188,6 @@ fn xml(cases: &mut Cases) {
         text.unwrap_or_default()
             .replace("?><", &format!("?>\n<!DOCTYPE NativeDicomModel {declarations}><"))
             .into_bytes()
-    };
-    let value = |number: u32, vr: &str, value: &str| {
-        document(number, &format!(r#"<DicomAttribute tag="00100020" vr="{vr}">{value}</DicomAttribute>"#))
     };
     let text = |text: &str| text.as_bytes().to_vec();
     for (class, name, bytes, answers) in [
@@ -270,7 +277,15 @@ fn xml(cases: &mut Cases) {
             value(4_106, "LO", "<Value number=\"1\">&lt;&amp;&#65;<![CDATA[<b>]]></Value>"),
             &[Http(200)],
         ),
-        (Nesting, "128 sequences in each other", nested_xml(4_107, 128), &[Http(200)]),
+    ] {
+        add_text(cases, class, "xml", name, &bytes, &[], answers);
+    }
+}
+
+fn xml_values(cases: &mut Cases) {
+    let text = |text: &str| text.as_bytes().to_vec();
+    for (class, name, bytes, answers) in [
+        (Nesting, "128 sequences in each other", nested_xml(4_107, 128), &[Http(200)][..]),
         (Nesting, "129 sequences in each other", nested_xml(4_108, 129), TOO_LARGE),
         (Nesting, "50 000 sequences in each other", nested_xml(4_109, 50_000), TOO_LARGE),
         (Nesting, "a million elements that nobody closes", text(&"<a>".repeat(1_000_000)), REFUSED),
@@ -395,7 +410,16 @@ fn values(cases: &mut Cases) {
 }
 
 fn bulk(cases: &mut Cases) {
-    let refer = |uri: &str| format!(r#","00291010":{{"vr":"OB","BulkDataURI":"{uri}"}}"#);
+    bulk_elsewhere(cases);
+    bulk_parts(cases);
+    bulk_bodies(cases);
+}
+
+fn refer(uri: &str) -> String {
+    format!(r#","00291010":{{"vr":"OB","BulkDataURI":"{uri}"}}"#)
+}
+
+fn bulk_elsewhere(cases: &mut Cases) {
     for (number, uri) in (4_300..).zip([
         "file:///etc/passwd",
         "http://127.0.0.1:1/x",
@@ -412,6 +436,9 @@ fn bulk(cases: &mut Cases) {
         let name = format!("bulk data of {uri}");
         add_text(cases, Injection, "json", &name, &array(number, &refer(uri)), &[], FAILED);
     }
+}
+
+fn bulk_parts(cases: &mut Cases) {
     let part = "Content-Type: application/octet-stream\r\nContent-Location: x";
     let pixels = r#","00280010":{"vr":"US","Value":[4]},"00280011":{"vr":"US","Value":[4]},"7FE00010":{"vr":"OW","BulkDataURI":"x"}"#;
     let frames = pixels.to_owned() + r#","00280008":{"vr":"IS","Value":["4294967295"]}"#;
@@ -514,6 +541,9 @@ fn bulk(cases: &mut Cases) {
     ]) {
         add_text(cases, class, "json", name, &array(number, more), &parts, answers);
     }
+}
+
+fn bulk_bodies(cases: &mut Cases) {
     let sound = array(4_350, "");
     let files = "multipart/related; type=\"application/dicom\"; boundary=b0";
     let mut cut = body("json", &array(4_352, ""), &[]);
@@ -568,7 +598,8 @@ fn large(cases: &mut Cases) {
     // Metadata that never end, and bulk data that do not.
     let content_type = "multipart/related; type=\"application/dicom+json\"; boundary=b0";
     let head = format!(
-        "POST /dicomweb/studies HTTP/1.1\r\nHost: telerad\r\nAuthorization: Bearer {}\r\nContent-Type: {content_type}\r\nContent-Length: 99999999999\r\n\r\n",
+        "POST /dicomweb/studies HTTP/1.1\r\nHost: telerad\r\nAuthorization: Bearer {}\r\nContent-Type: {content_type}\r\n\
+         Content-Length: 99999999999\r\n\r\n",
         super::TOKEN
     );
     let begun = |bytes: &[u8]| {
