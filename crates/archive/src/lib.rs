@@ -19,6 +19,7 @@ mod config;
 mod conversion;
 mod fetch;
 mod frames;
+mod held;
 pub mod limits;
 mod metadata;
 mod multipart;
@@ -83,6 +84,8 @@ pub fn router(archive: Archive) -> Router {
     ["/dicomweb", "/dicomweb/centres/{centre}"]
         .into_iter()
         .fold(Router::new(), |router, prefix| router.merge(routes(prefix)))
+        .route("/dicomweb/centres/{centre}/held/{conflict}/{side}", get(held::file))
+        .route("/dicomweb/centres/{centre}/held/{conflict}/{side}/rendered", get(held::picture))
         .with_state(shared)
 }
 

@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
-use domain::{Duration, audit::Action, image::Instance};
+use domain::{Duration, audit::Action, image::Instance, study::StudyKey};
 use gate::Problem;
 use imaging::{
     picture::{self, FRAME_BYTES_MAX, PictureError, Window},
@@ -46,7 +46,7 @@ pub(crate) async fn instance(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let instance = target.known_instance(&shared).await?;
-    show(&shared, &target, instance, 1, &headers, Wish::read(&headers, &uri, None)?).await
+    show(&shared, &target, &target.study()?, instance, 1, &headers, Wish::read(&headers, &uri, None)?).await
 }
 
 /// One frame of an instance.
@@ -58,7 +58,8 @@ pub(crate) async fn frame(
 ) -> Result<Response, Problem> {
     let instance = target.known_instance(&shared).await?;
     let number = one_frame(&target)?;
-    show(&shared, &target, instance, number, &headers, Wish::read(&headers, &uri, None)?).await
+    show(&shared, &target, &target.study()?, instance, number, &headers, Wish::read(&headers, &uri, None)?)
+        .await
 }
 
 /// A small picture of a study.
@@ -71,7 +72,16 @@ pub(crate) async fn study_thumbnail(
     let instances = target.known_instances(&shared, None).await?;
     let largest = instances.chunk_by(|a, b| a.series == b.series).max_by_key(|series| pictures(series).len());
     let instance = middle(largest.unwrap_or_default())?;
-    show(&shared, &target, instance, 1, &headers, Wish::read(&headers, &uri, Some(THUMBNAIL_EDGE))?).await
+    show(
+        &shared,
+        &target,
+        &target.study()?,
+        instance,
+        1,
+        &headers,
+        Wish::read(&headers, &uri, Some(THUMBNAIL_EDGE))?,
+    )
+    .await
 }
 
 /// A small picture of a series.
@@ -83,7 +93,16 @@ pub(crate) async fn series_thumbnail(
 ) -> Result<Response, Problem> {
     let instances = target.known_instances(&shared, Some(&target.series()?)).await?;
     let instance = middle(&instances)?;
-    show(&shared, &target, instance, 1, &headers, Wish::read(&headers, &uri, Some(THUMBNAIL_EDGE))?).await
+    show(
+        &shared,
+        &target,
+        &target.study()?,
+        instance,
+        1,
+        &headers,
+        Wish::read(&headers, &uri, Some(THUMBNAIL_EDGE))?,
+    )
+    .await
 }
 
 /// A small picture of an instance.
@@ -94,7 +113,16 @@ pub(crate) async fn instance_thumbnail(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let instance = target.known_instance(&shared).await?;
-    show(&shared, &target, instance, 1, &headers, Wish::read(&headers, &uri, Some(THUMBNAIL_EDGE))?).await
+    show(
+        &shared,
+        &target,
+        &target.study()?,
+        instance,
+        1,
+        &headers,
+        Wish::read(&headers, &uri, Some(THUMBNAIL_EDGE))?,
+    )
+    .await
 }
 
 /// A small picture of a frame.
@@ -106,13 +134,21 @@ pub(crate) async fn frame_thumbnail(
 ) -> Result<Response, Problem> {
     let instance = target.known_instance(&shared).await?;
     let number = one_frame(&target)?;
-    show(&shared, &target, instance, number, &headers, Wish::read(&headers, &uri, Some(THUMBNAIL_EDGE))?)
-        .await
+    show(
+        &shared,
+        &target,
+        &target.study()?,
+        instance,
+        number,
+        &headers,
+        Wish::read(&headers, &uri, Some(THUMBNAIL_EDGE))?,
+    )
+    .await
 }
 
 /// How a picture is wanted.
 #[derive(Debug, Clone, PartialEq)]
-struct Wish {
+pub(crate) struct Wish {
     format: Format,
     window: Option<Window>,
     /// Width and height of the place it is to fit in.
@@ -137,7 +173,8 @@ impl Format {
 }
 
 impl Wish {
-    fn read(headers: &HeaderMap, uri: &Uri, edge: Option<u32>) -> Result<Self, Problem> {
+    /// Reads it, with the longest side that the picture has when nothing is said.
+    pub(crate) fn read(headers: &HeaderMap, uri: &Uri, edge: Option<u32>) -> Result<Self, Problem> {
         let format = Accepted::of(headers, uri)?.choose(|wanted| {
             let mut formats = [Format::Jpeg, Format::Png].into_iter();
             let is_alone = wanted.packaging == Packaging::Single;
@@ -226,15 +263,17 @@ fn middle(instances: &[Instance]) -> Result<Instance, Problem> {
     pictures.get(pictures.len() / 2).map(|instance| (*instance).clone()).ok_or_else(Problem::unknown)
 }
 
-async fn show(
+/// Makes a picture of one frame of an instance, as part of looking at a study.
+pub(crate) async fn show(
     shared: &Shared,
     target: &Target,
+    study: &StudyKey,
     instance: Instance,
     number: u32,
     headers: &HeaderMap,
     wish: Wish,
 ) -> Result<Response, Problem> {
-    shared.note(&target.caller, Action::ImagesRetrieved, &target.centre, Some(&target.study()?)).await?;
+    shared.note(&target.caller, Action::ImagesRetrieved, &target.centre, Some(study)).await?;
     let validator = Validator::new(instance.file_sha256.to_string(), Kept::Object);
     if let Some(response) = validator.not_modified(headers) {
         return Ok(response);

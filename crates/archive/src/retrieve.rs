@@ -131,6 +131,7 @@ fn parts(
     })
 }
 
-fn dicom_media_type(instance: &Instance) -> String {
+/// The media type of an object as it is stored.
+pub(crate) fn dicom_media_type(instance: &Instance) -> String {
     format!("{DICOM}; transfer-syntax={}", instance.transfer_syntax)
 }

@@ -11,7 +11,7 @@ use domain::{
     audit::Action,
     digest::ImageSetDigest,
     id::CentreId,
-    image::{Arrival, ArrivalOutcome, Conflict, Instance},
+    image::{Arrival, ArrivalOutcome, Instance},
     port::catalog::{Images, Known, StudyFilter},
     study::{Belief, Evidence, ImageSet, Series, Study, StudyKey},
     task::{NewTask, TaskKind},
@@ -19,26 +19,26 @@ use domain::{
 };
 use sqlx::{AnyConnection, any::AnyRow};
 
-pub(crate) use arrivals::resolve_conflicts;
+pub(crate) use arrivals::{add_series, quiet_period, study_for};
 pub(crate) use remembered::Remembered;
 
 use crate::{
     SqlCatalog,
+    conflicts::SHOWN,
     database::{Change, read, snapshot, transact},
     error::Problem,
     outbox,
     sql::{Columns as _, Sql, kept},
     trail::{CATALOG, audit_study, open_task},
-    wire::WireInstance,
 };
 
 /// The digest of a study's images, with what its row says.
 pub(crate) async fn image_set_of(connection: &mut AnyConnection, study: &Study) -> Result<ImageSet, Problem> {
-    let rows = Sql::new("SELECT sop_instance, file_sha256 FROM instance WHERE centre = $1 AND study = $2")
+    let mut sql = Sql::new("SELECT sop_instance, file_sha256 FROM instance WHERE centre = $1 AND study = $2")
         .bind(&study.key.centre)
-        .bind(&study.key.uid)
-        .all(connection)
-        .await?;
+        .bind(&study.key.uid);
+    sql.push(SHOWN);
+    let rows = sql.all(connection).await?;
     let read = |row: &AnyRow| {
         let uid = row.parsed("sop_instance", |text| SopInstanceUid::parse(text).ok())?;
         Ok((uid, row.digest("file_sha256")?))
@@ -111,7 +111,7 @@ fn missing_images(study: &Study, expected: u32) -> NewTask {
 }
 
 async fn series(connection: &mut AnyConnection, study: &StudyKey) -> Result<Vec<Series>, Problem> {
-    let sql = Sql::new("SELECT * FROM series WHERE centre = $1 AND study = $2")
+    let sql = Sql::new("SELECT * FROM series WHERE centre = $1 AND study = $2 AND instance_count > 0")
         .bind(&study.centre)
         .bind(&study.uid);
     let rows = sql.all(connection).await?;
@@ -134,6 +134,7 @@ async fn instances(
     let mut sql = Sql::new("SELECT * FROM instance WHERE centre = $1 AND study = $2")
         .bind(&study.centre)
         .bind(&study.uid);
+    sql.push(SHOWN);
     if let Some(series) = series {
         sql.push(" AND series = ").value(series);
     }
@@ -163,25 +164,8 @@ fn instances_after_sql(after: Option<(&CentreId, &SopInstanceUid)>, limit: u32) 
     sql
 }
 
-async fn conflicts(connection: &mut AnyConnection, study: &StudyKey) -> Result<Vec<Conflict>, Problem> {
-    let rows = Sql::new(
-        "SELECT arrival, current_study, current_data_set_sha256 FROM conflict
-         WHERE centre = $1 AND (study = $2 OR current_study = $2) AND resolved_at IS NULL
-         ORDER BY sop_instance, held_at, study, data_set_sha256",
-    )
-    .bind(&study.centre)
-    .bind(&study.uid)
-    .all(connection)
-    .await?;
-    let read = |row: &AnyRow| {
-        let arrival = row.json::<WireInstance>("arrival")?.read();
-        Ok(Conflict {
-            arrival: arrival.ok_or(Problem::Unreadable { column: "arrival" })?,
-            current_sha256: row.digest("current_data_set_sha256")?,
-            current_study: row.study_uid("current_study")?,
-        })
-    };
-    rows.iter().map(read).collect()
+fn instance_sql(centre: &CentreId, sop_instance: &SopInstanceUid) -> Sql {
+    Sql::new("SELECT * FROM instance WHERE centre = $1 AND sop_instance = $2").bind(centre).bind(sop_instance)
 }
 
 #[async_trait]
@@ -227,19 +211,24 @@ impl Images for SqlCatalog {
     }
 
     async fn instance(&self, centre: &CentreId, sop_instance: &SopInstanceUid) -> Known<Option<Instance>> {
-        let sql = Sql::new("SELECT * FROM instance WHERE centre = $1 AND sop_instance = $2")
-            .bind(centre)
-            .bind(sop_instance);
+        let mut sql = instance_sql(centre, sop_instance);
+        sql.push(SHOWN);
+        let found = read!(self, "looking up an instance", |connection| some_instances(connection, sql));
+        Ok(found?.into_iter().next())
+    }
+
+    async fn kept_instance(
+        &self,
+        centre: &CentreId,
+        sop_instance: &SopInstanceUid,
+    ) -> Known<Option<Instance>> {
+        let sql = instance_sql(centre, sop_instance);
         let found = read!(self, "looking up an instance", |connection| some_instances(connection, sql));
         Ok(found?.into_iter().next())
     }
 
     async fn image_set(&self, study: &StudyKey) -> Known<Option<ImageSet>> {
         snapshot!(self, "digesting the images of a study", |connection| image_set(connection, study))
-    }
-
-    async fn conflicts(&self, study: &StudyKey) -> Known<Vec<Conflict>> {
-        read!(self, "listing conflicts", |connection| conflicts(connection, study))
     }
 
     async fn instances_after(

@@ -13,6 +13,7 @@
 
 mod commitments;
 mod config;
+mod conflicts;
 mod database;
 mod deliveries;
 mod dialect;

@@ -4,8 +4,8 @@ use domain::{
     Duration, Timestamp,
     digest::{ImageSetDigest, Sha256Digest},
     id::{
-        CentreId, CommitmentId, DeliveryId, EventId, MailId, OrderId, PersonId, PhysicianId, QuarantineId,
-        TaskId, TokenId, UploadBatchId, UploadId, UploadSpoolId,
+        CentreId, CommitmentId, DeliveryId, EventId, MailId, OrderId, PatientConflictId, PersonId,
+        PhysicianId, QuarantineId, TaskId, TokenId, UploadBatchId, UploadId, UploadSpoolId,
     },
     object::ObjectKey,
     text::{AccessionNumber, AeTitle, EmailAddress, PatientId, PersonName},
@@ -261,6 +261,7 @@ by_display!(
     EventId,
     MailId,
     OrderId,
+    PatientConflictId,
     PersonId,
     PhysicianId,
     QuarantineId,

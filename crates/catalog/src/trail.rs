@@ -15,7 +15,7 @@ use sqlx::{AnyConnection, any::AnyRow};
 use uuid::Uuid;
 
 use crate::{
-    SqlCatalog,
+    SqlCatalog, conflicts,
     database::{Change, read, transact},
     error::Problem,
     sql::{Columns as _, Sql, kept},
@@ -188,7 +188,42 @@ async fn tasks(connection: &mut AnyConnection, filter: &TaskFilter) -> Result<Ve
     Ok(tasks)
 }
 
-/// Closes a task. A conflict whose task is closed counts as resolved: a person has looked at both contents.
+/// Closes the open task of a centre, kind and subject, if there is one: what it asked for was done elsewhere.
+pub(crate) async fn close_tasks_about(
+    change: &mut Change,
+    centre: &CentreId,
+    kind: TaskKind,
+    subject: &str,
+    closure: &Closure,
+) -> Result<(), Problem> {
+    let closed = Sql::new(
+        "UPDATE task SET closed_at = $4, closed_by = $5, closed_note = $6
+         WHERE centre = $1 AND kind = $2 AND subject = $3 AND closed_at IS NULL RETURNING study",
+    )
+    .bind(centre)
+    .bind(kind.as_str())
+    .bind(subject)
+    .bind(closure.at)
+    .bind(closure.by)
+    .bind(&closure.note)
+    .all(change)
+    .await?;
+    for row in closed {
+        let study = row.parsed_maybe("study", |text| StudyInstanceUid::parse(text).ok())?;
+        let line = Line {
+            actor: &closure.by.map_or(CATALOG, Actor::Person),
+            action: Action::TaskClosed,
+            centre: Some(centre),
+            study: study.as_ref(),
+            detail: kind.as_str(),
+            at: closure.at,
+        };
+        audit(change, line).await?;
+    }
+    Ok(())
+}
+
+/// Closes a task. A conflict whose task is closed counts as decided: a person has looked and left things as they are.
 async fn close_task(
     change: &mut Change,
     id: TaskId,
@@ -204,7 +239,7 @@ async fn close_task(
     close(change, &task, &closure).await?;
     match task.kind {
         TaskKind::Conflict => {
-            crate::images::resolve_conflicts(change, &task.centre, &row.text("subject")?, closure.at).await?;
+            conflicts::resolve_by_task(change, &task.centre, &row.text("subject")?, &closure).await?;
         }
         TaskKind::WorkFailed
         | TaskKind::NoRecipient

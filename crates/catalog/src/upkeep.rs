@@ -79,7 +79,7 @@ async fn named(connection: &mut AnyConnection, objects: &[ObjectRef]) -> Result<
     Ok(found)
 }
 
-/// Current images, and contents that are held as conflicts, resolved or not: both stay for ever.
+/// Current images, and contents of conflicts, decided or not, the held ones and those that were replaced: all stay for ever.
 async fn named_images(
     connection: &mut AnyConnection,
     centre: &CentreId,
@@ -93,14 +93,14 @@ async fn named_images(
         for row in current.all(connection).await? {
             found.insert(row.text("object")?);
         }
-        let mut held = Sql::new("SELECT sop_instance, arrival FROM conflict WHERE centre = ");
+        let mut held = Sql::new("SELECT sop_instance, arrival, replaced FROM conflict WHERE centre = ");
         held.value(centre).push(" AND sop_instance IN ").list(chunk.iter().copied());
         for row in held.all(connection).await? {
             let instance = row.parsed("sop_instance", |text| SopInstanceUid::parse(text).ok())?;
-            // As text, so that a form of this column that this version cannot read names its object all the same.
-            let arrival = row.text("arrival")?;
+            // As text, so that a form of these columns that this version cannot read names its object all the same.
+            let words = row.text("arrival")? + &row.text_maybe("replaced")?.unwrap_or_default();
             let of_instance = images.get(&instance).into_iter().flatten();
-            found.extend(of_instance.filter(|object| arrival.contains(&format!("\"{object}\""))).cloned());
+            found.extend(of_instance.filter(|object| words.contains(&format!("\"{object}\""))).cloned());
         }
     }
     Ok(())
@@ -381,7 +381,8 @@ async fn next_page(
         page = sql.all(connection).await?.iter().map(current).collect::<Result<_, _>>()?;
     }
     if page.is_empty() && report.is_none() {
-        let mut sql = Sql::new("SELECT centre, sop_instance, study, data_set_sha256, arrival FROM conflict");
+        let mut sql =
+            Sql::new("SELECT centre, sop_instance, study, data_set_sha256, arrival, replaced FROM conflict");
         if let Some((centre, uid, study, sha256)) = held {
             sql.push(" WHERE (centre, sop_instance, study, data_set_sha256) > (")
                 .value(centre)
@@ -435,16 +436,21 @@ fn held_of(row: &AnyRow) -> Row {
         row.text("study")?,
         row.text("data_set_sha256")?,
     );
-    let instance = row.json::<WireInstance>("arrival")?.read();
-    let instance = instance.ok_or(Problem::Unreadable { column: "arrival" })?;
-    let object = NamedObject {
-        by: by.clone(),
-        study: StudyKey { centre, uid: instance.study },
-        object: instance.object,
-        bytes: Some(instance.bytes),
-        sha256: instance.file_sha256,
-    };
-    Ok((by, vec![object]))
+    let mut objects = Vec::new();
+    for column in ["arrival", "replaced"] {
+        if row.text_maybe(column)?.is_none() {
+            continue;
+        }
+        let instance = row.json::<WireInstance>(column)?.read().ok_or(Problem::Unreadable { column })?;
+        objects.push(NamedObject {
+            by: by.clone(),
+            study: StudyKey { centre: centre.clone(), uid: instance.study },
+            object: instance.object,
+            bytes: Some(instance.bytes),
+            sha256: instance.file_sha256,
+        });
+    }
+    Ok((by, objects))
 }
 
 fn of_report(row: &AnyRow) -> Row {

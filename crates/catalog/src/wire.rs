@@ -3,15 +3,18 @@
 
 use domain::{
     Duration, Timestamp,
+    conflict::Patient,
     delivery::{Attempt, AttemptOutcome, Transport},
     digest::Sha256Digest,
     id::CentreId,
-    image::{Instance, InstanceAttributes},
+    image::{Instance, InstanceAttributes, SeriesAttributes, Source, StudyAttributes},
     object::{ObjectKey, ObjectRef},
     report::{DraftContent, DraftSection, KeyImage, QualityNote},
     study::{Belief, Completeness, Evidence},
+    text::{AccessionNumber, AeTitle, CharacterSetRule, PatientId, PersonName},
     uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
 };
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::sql::time_of;
@@ -297,6 +300,128 @@ impl WireInstance {
             },
             received: Timestamp::from_microsecond(self.received).ok()?,
         })
+    }
+}
+
+/// What a header says about patient, study and series, for a content that came second: whoever chooses it needs them.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct WireHeader {
+    patient: WirePatient,
+    patient_sex: Option<String>,
+    study_date: Option<Date>,
+    study_time: Option<String>,
+    accession_number: Option<String>,
+    study_id: Option<String>,
+    study_description: Option<String>,
+    referring_physician: Option<String>,
+    institution: Option<String>,
+    timezone_offset: Option<String>,
+    modality: Option<String>,
+    series_number: Option<i64>,
+    series_description: Option<String>,
+    body_part: Option<String>,
+    protocol_name: Option<String>,
+    device: Option<String>,
+    character_set: Option<String>,
+}
+
+impl WireHeader {
+    pub(crate) fn new(study: &StudyAttributes, series: &SeriesAttributes) -> Self {
+        Self {
+            patient: WirePatient::new(&Patient::of(study)),
+            patient_sex: study.patient_sex.clone(),
+            study_date: study.study_date,
+            study_time: study.study_time.clone(),
+            accession_number: study.accession_number.as_ref().map(|text| text.as_str().to_owned()),
+            study_id: study.study_id.clone(),
+            study_description: study.description.clone(),
+            referring_physician: study.referring_physician.as_ref().map(|name| name.as_str().to_owned()),
+            institution: study.institution.clone(),
+            timezone_offset: study.timezone_offset.clone(),
+            modality: series.modality.clone(),
+            series_number: series.number,
+            series_description: series.description.clone(),
+            body_part: series.body_part.clone(),
+            protocol_name: series.protocol_name.clone(),
+            device: series.device.clone(),
+            character_set: series.character_set.as_ref().map(ToString::to_string),
+        }
+    }
+
+    pub(crate) fn read(self) -> (StudyAttributes, SeriesAttributes) {
+        let Patient { id, name, birth_date } = self.patient.read();
+        let study = StudyAttributes {
+            patient_id: id,
+            patient_name: name,
+            patient_birth_date: birth_date,
+            patient_sex: self.patient_sex,
+            study_date: self.study_date,
+            study_time: self.study_time,
+            accession_number: self.accession_number.as_deref().and_then(AccessionNumber::new),
+            study_id: self.study_id,
+            description: self.study_description,
+            referring_physician: self.referring_physician.as_deref().and_then(PersonName::new),
+            institution: self.institution,
+            timezone_offset: self.timezone_offset,
+        };
+        let series = SeriesAttributes {
+            modality: self.modality,
+            number: self.series_number,
+            description: self.series_description,
+            body_part: self.body_part,
+            protocol_name: self.protocol_name,
+            device: self.device,
+            character_set: self.character_set.as_deref().and_then(CharacterSetRule::parse),
+        };
+        (study, series)
+    }
+}
+
+/// [`Patient`].
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct WirePatient {
+    id: Option<String>,
+    name: Option<String>,
+    birth_date: Option<Date>,
+}
+
+impl WirePatient {
+    pub(crate) fn new(patient: &Patient) -> Self {
+        Self {
+            id: patient.id.as_ref().map(|id| id.as_str().to_owned()),
+            name: patient.name.as_ref().map(|name| name.as_str().to_owned()),
+            birth_date: patient.birth_date,
+        }
+    }
+
+    pub(crate) fn read(self) -> Patient {
+        Patient {
+            id: self.id.as_deref().and_then(PatientId::new),
+            name: self.name.as_deref().and_then(PersonName::new),
+            birth_date: self.birth_date,
+        }
+    }
+}
+
+/// [`Source`] as one text: `association:AE`, `web`, `rebuild`.
+pub(crate) fn source_text(source: &Source) -> String {
+    match source {
+        Source::Association(ae) => format!("association:{ae}"),
+        Source::Web => "web".to_owned(),
+        Source::Rebuild => "rebuild".to_owned(),
+    }
+}
+
+/// Reads what [`source_text`] wrote.
+pub(crate) fn read_source(text: &str) -> Option<Source> {
+    match text.split_once(':') {
+        Some(("association", ae)) => AeTitle::parse(ae).map(Source::Association),
+        Some(_) => None,
+        None => match text {
+            "web" => Some(Source::Web),
+            "rebuild" => Some(Source::Rebuild),
+            _ => None,
+        },
     }
 }
 

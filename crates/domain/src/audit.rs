@@ -76,6 +76,12 @@ pub enum Action {
     ImagesStored,
     /// An instance with other bytes than the known one was held.
     ConflictHeld,
+    /// Images of a study named another patient.
+    PatientConflictFound,
+    /// A person decided a conflict.
+    ConflictDecided,
+    /// A person took a decision on a conflict back.
+    ConflictReopened,
     /// A study was taken to be complete.
     StudyCompleted,
     /// An order came or changed.
@@ -144,6 +150,9 @@ impl Action {
             Self::UploadBegun => "upload_begun",
             Self::ImagesStored => "images_stored",
             Self::ConflictHeld => "conflict_held",
+            Self::PatientConflictFound => "patient_conflict_found",
+            Self::ConflictDecided => "conflict_decided",
+            Self::ConflictReopened => "conflict_reopened",
             Self::StudyCompleted => "study_completed",
             Self::OrderReceived => "order_received",
             Self::Drafted => "drafted",

@@ -116,6 +116,11 @@ uuid_id!(
     "commitment id"
 );
 uuid_id!(
+    /// Images in one study that name another patient.
+    PatientConflictId,
+    "conflict id"
+);
+uuid_id!(
     /// One transfer of a file over the upload page.
     UploadId,
     "upload id"

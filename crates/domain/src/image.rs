@@ -140,21 +140,13 @@ pub enum ArrivalOutcome {
         /// Where the bytes that count rest.
         object: ObjectRef,
     },
-    /// The same SOP Instance UID is known with other bytes (or in another study). Both are kept, the first one stays current, and
-    /// the conflict is on a list that people see.
-    Conflict,
+    /// The same SOP Instance UID is known with other bytes (or in another study). Both are kept, the current one stays so, and the
+    /// conflict ([`crate::conflict`]) is on a list that people see.
+    Conflict {
+        /// Where the bytes that were sent rest: these ones, or those that came earlier and make these unneeded.
+        object: ObjectRef,
+    },
     /// A sweep has removed what stood at its place, or is about to; nothing was recorded. Whoever then finds the object there has put
     /// it again and may record it again; who does not has nothing to record.
     Swept,
-}
-
-/// Two contents for one SOP Instance UID.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Conflict {
-    /// The content that came second and is not current.
-    pub arrival: Instance,
-    /// Digest of the file that is current.
-    pub current_sha256: Sha256Digest,
-    /// The study that the current content belongs to.
-    pub current_study: StudyInstanceUid,
 }

@@ -11,6 +11,7 @@
 pub mod audit;
 pub mod centre;
 pub mod commitment;
+pub mod conflict;
 pub mod delivery;
 pub mod digest;
 pub mod event;

@@ -2,6 +2,7 @@
 
 use crate::{
     Timestamp,
+    conflict::ConflictId,
     id::{CentreId, DeliveryId, PersonId, TaskId},
     uid::StudyInstanceUid,
 };
@@ -36,7 +37,7 @@ pub enum TaskKind {
     NoRecipient,
     /// A delivery failed or was not acknowledged in time.
     Undelivered,
-    /// Two contents for one SOP Instance UID.
+    /// Two contents for one SOP Instance UID, or another patient in one study ([`crate::conflict`]).
     Conflict,
     /// The sender said that more images exist than came.
     MissingImages,
@@ -91,6 +92,9 @@ impl TaskKind {
     }
 }
 
+/// What the subject of a task about another patient in one study begins with.
+pub const PATIENT_CONFLICT: &str = "patient conflict ";
+
 /// A task to be opened. Two with the same centre, kind and subject are one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTask {
@@ -109,6 +113,15 @@ pub struct NewTask {
 }
 
 impl NewTask {
+    /// The subject for a conflict. All contents of one SOP Instance UID are one task.
+    #[must_use]
+    pub fn conflict_subject(id: &ConflictId) -> String {
+        match id {
+            ConflictId::Contents { sop_instance, .. } => sop_instance.to_string(),
+            ConflictId::Patient(id) => format!("{PATIENT_CONFLICT}{id}"),
+        }
+    }
+
     /// The subject for a delivery.
     #[must_use]
     pub fn delivery_subject(id: DeliveryId) -> String {

@@ -402,7 +402,12 @@ impl Receiving {
                 }
                 true
             }
-            ArrivalOutcome::Conflict => return Err(Refusal::Conflict),
+            ArrivalOutcome::Conflict { object: held } => {
+                if held != object {
+                    self.intake.storage.remove(&object).await?;
+                }
+                return Err(Refusal::Conflict);
+            }
         };
         Ok(Received { study, series: header.series_uid, sop_class: meta.0, sop_instance: meta.1, was_known })
     }

@@ -19,14 +19,14 @@ use domain::{
 
 use super::{remembered::Memory, row};
 use crate::{
+    conflicts,
     database::Change,
     error::Problem,
     orders,
     outbox::{self, NewRow},
-    sql::{Columns as _, Sql, json, kept},
-    trail::{self, CATALOG, Line, audit_study, open_task},
+    sql::{Columns as _, Sql, kept},
+    trail::{self, Line, open_task},
     upkeep,
-    wire::WireInstance,
 };
 
 /// Rows of one INSERT: 50 instances have 950 values, far below every limit, and more rows gain little.
@@ -131,7 +131,6 @@ async fn record_study(
     let mut memory = None;
     for (place, arrival) in arrivals.iter().enumerate() {
         if fresh.contains(&place) {
-            tally.stored += 1;
             outcomes.push(ArrivalOutcome::Stored);
             continue;
         }
@@ -141,12 +140,14 @@ async fn record_study(
             outcomes.push(ArrivalOutcome::AlreadyStored { object: known.object.clone() });
         } else {
             tally.held += 1;
-            hold(change, arrival, known, at).await?;
-            outcomes.push(ArrivalOutcome::Conflict);
+            let object = conflicts::hold(change, arrival, &known.study, known.sha256, at).await?;
+            outcomes.push(ArrivalOutcome::Conflict { object });
         }
     }
-    if tally.stored > 0 {
-        let stored: Vec<&Arrival> = fresh.iter().map(|place| arrivals[*place]).collect();
+    let mut stored: Vec<&Arrival> = fresh.iter().map(|place| arrivals[*place]).collect();
+    set_aside(change, &row.study, &mut stored, at).await?;
+    tally.stored = u32::try_from(stored.len()).unwrap_or(u32::MAX);
+    if !stored.is_empty() {
         count(change, &mut row.study, &stored).await?;
         row.study.completeness = if is_new {
             Completeness::arriving(at, quiet)
@@ -170,8 +171,23 @@ async fn record_study(
     Ok((outcomes, memory))
 }
 
+/// Takes those images away that name a patient of whom people said that they are not this study's.
+async fn set_aside(
+    change: &mut Change,
+    study: &Study,
+    stored: &mut Vec<&Arrival>,
+    at: Timestamp,
+) -> Result<(), Problem> {
+    let aside = conflicts::note_patients(change, study, stored, at).await?;
+    for arrival in stored.iter().filter(|arrival| aside.contains(&arrival.instance.sop_instance)) {
+        add_series(change, arrival).await?;
+    }
+    stored.retain(|arrival| !aside.contains(&arrival.instance.sop_instance));
+    Ok(())
+}
+
 /// The study's row, locked; made from its first arrival when there is none, with the order that it answers.
-async fn study_for(
+pub(crate) async fn study_for(
     change: &mut Change,
     key: &StudyKey,
     first: &Arrival,
@@ -278,36 +294,43 @@ async fn count(change: &mut Change, study: &mut Study, stored: &[&Arrival]) -> R
     for arrival in stored {
         by_series.entry(&arrival.instance.series).or_insert((arrival, 0)).1 += 1;
     }
-    for (series, (first, added)) in by_series {
-        let attributes = &first.series;
-        let row = Sql::new(
-            "INSERT INTO series (centre, study, series, modality, number, description, body_part, protocol_name,
-                 device, instance_count, character_set)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-             ON CONFLICT (centre, study, series)
-                 DO UPDATE SET instance_count = series.instance_count + excluded.instance_count
-             RETURNING instance_count",
-        )
-        .bind(&study.key.centre)
-        .bind(&study.key.uid)
-        .bind(series)
-        .bind(&attributes.modality)
-        .bind(attributes.number)
-        .bind(&attributes.description)
-        .bind(&attributes.body_part)
-        .bind(&attributes.protocol_name)
-        .bind(&attributes.device)
-        .bind(added)
-        .bind(attributes.character_set.as_ref().map(ToString::to_string))
-        .first(change)
-        .await?
-        .ok_or(Problem::Missing("series"))?;
+    for (first, added) in by_series.into_values() {
+        let row = series_row(first, added).first(change).await?.ok_or(Problem::Missing("series"))?;
         if row.number::<u32>("instance_count")? == added {
             study.series_count = study.series_count.saturating_add(1);
-            add_modality(&mut study.modalities, attributes.modality.as_deref());
+            add_modality(&mut study.modalities, first.series.modality.as_deref());
         }
     }
     Ok(())
+}
+
+/// The statement that adds images to a series, which may be new. A series without images is as if it were not there.
+fn series_row(first: &Arrival, added: u32) -> Sql {
+    let (instance, attributes) = (&first.instance, &first.series);
+    Sql::new(
+        "INSERT INTO series (centre, study, series, modality, number, description, body_part, protocol_name,
+             device, instance_count, character_set)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         ON CONFLICT (centre, study, series)
+             DO UPDATE SET instance_count = series.instance_count + excluded.instance_count
+         RETURNING instance_count",
+    )
+    .bind(&instance.centre)
+    .bind(&instance.study)
+    .bind(&instance.series)
+    .bind(&attributes.modality)
+    .bind(attributes.number)
+    .bind(&attributes.description)
+    .bind(&attributes.body_part)
+    .bind(&attributes.protocol_name)
+    .bind(&attributes.device)
+    .bind(added)
+    .bind(attributes.character_set.as_ref().map(ToString::to_string))
+}
+
+/// Makes sure that the series of an image is there, without counting it.
+pub(crate) async fn add_series(change: &mut Change, image: &Arrival) -> Result<(), Problem> {
+    series_row(image, 0).execute(change).await.map(drop)
 }
 
 /// Adds images to a study in memory.
@@ -359,90 +382,5 @@ async fn images_after_signature(change: &mut Change, key: &StudyKey, at: Timesta
         next_step: "Look at the new images and sign an addendum if they change the report.".to_owned(),
     };
     open_task(change, &task, at).await?;
-    Ok(())
-}
-
-/// Holds a content that came second, once: row, count, task, audit.
-async fn hold(
-    change: &mut Change,
-    arrival: &Arrival,
-    current: &Current,
-    at: Timestamp,
-) -> Result<(), Problem> {
-    let instance = &arrival.instance;
-    let held = Sql::new(
-        "INSERT INTO conflict (centre, sop_instance, study, data_set_sha256, arrival, current_study,
-             current_data_set_sha256, held_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         ON CONFLICT (centre, sop_instance, study, data_set_sha256) DO NOTHING",
-    )
-    .bind(&instance.centre)
-    .bind(&instance.sop_instance)
-    .bind(&instance.study)
-    .bind(instance.file_sha256)
-    .bind(json(&WireInstance::new(instance)))
-    .bind(&current.study)
-    .bind(current.sha256)
-    .bind(at)
-    .execute(change)
-    .await?;
-    if held == 0 {
-        return Ok(());
-    }
-    add_to_conflict_counts(change, &instance.centre, [&instance.study, &current.study], 1).await?;
-    let same_study = instance.study == current.study;
-    let reason = if same_study {
-        "An image came again under the same identifier with other contents."
-    } else {
-        "An image came under an identifier that another study uses already."
-    };
-    let task = NewTask {
-        centre: instance.centre.clone(),
-        study: Some(current.study.clone()),
-        kind: TaskKind::Conflict,
-        subject: instance.sop_instance.to_string(),
-        reason: reason.to_owned(),
-        next_step:
-            "Ask the sender which one is right. The first one stays in use; the second one is kept aside."
-                .to_owned(),
-    };
-    open_task(change, &task, at).await?;
-    let key = StudyKey { centre: instance.centre.clone(), uid: current.study.clone() };
-    let detail = if same_study { "other contents" } else { "another study" };
-    audit_study(change, &CATALOG, Action::ConflictHeld, &key, detail, at).await
-}
-
-/// Adds to the conflict counts of the two studies that a conflict touches, which may be one.
-async fn add_to_conflict_counts(
-    change: &mut Change,
-    centre: &CentreId,
-    studies: [&StudyInstanceUid; 2],
-    by: i64,
-) -> Result<(), Problem> {
-    let mut sql = Sql::new("UPDATE study SET conflict_count = conflict_count + ");
-    sql.value(by).push(" WHERE centre = ").value(centre).push(" AND study IN ").list(studies);
-    sql.execute(change).await.map(drop)
-}
-
-/// Takes the conflicts of an instance as resolved.
-pub(crate) async fn resolve_conflicts(
-    change: &mut Change,
-    centre: &CentreId,
-    sop_instance: &str,
-    at: Timestamp,
-) -> Result<(), Problem> {
-    let resolved = Sql::new(
-        "UPDATE conflict SET resolved_at = $3 WHERE centre = $1 AND sop_instance = $2 AND resolved_at IS NULL
-         RETURNING study, current_study",
-    )
-    .bind(centre)
-    .bind(sop_instance)
-    .bind(at)
-    .all(change)
-    .await?;
-    for row in resolved {
-        let studies = [&row.study_uid("study")?, &row.study_uid("current_study")?];
-        add_to_conflict_counts(change, centre, studies, -1).await?;
-    }
     Ok(())
 }

@@ -55,7 +55,8 @@ fn push_keys(sql: &mut Sql, filter: &StudyFilter) {
     }
     if !filter.modalities.is_empty() {
         sql.push(
-            " AND EXISTS (SELECT 1 FROM series m WHERE m.centre = s.centre AND m.study = s.study AND m.modality IN ",
+            " AND EXISTS (SELECT 1 FROM series m WHERE m.centre = s.centre AND m.study = s.study AND m.instance_count > 0
+                AND m.modality IN ",
         );
         sql.list(&filter.modalities).push(")");
     }

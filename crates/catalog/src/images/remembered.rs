@@ -2,7 +2,8 @@
 //! changes are written without asking first, in one go, and hold only if the study is still as it was remembered. When it is not, nothing
 //! is written and the long way (`arrivals`) is taken, which asks.
 //!
-//! Only the plainest case goes this way: every image is new, its series is known, and the report is not signed.
+//! Only the plainest case goes this way: every image is new, its series is known, it names the
+//! study's patient, and the report is not signed.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -11,6 +12,7 @@ use std::{
 
 use domain::{
     Duration, Timestamp,
+    conflict::is_another_patient,
     image::{Arrival, ArrivalOutcome},
     study::{Study, StudyKey},
     uid::{SeriesInstanceUid, SopInstanceUid},
@@ -98,7 +100,9 @@ impl Remembered {
             let before = all.get(&key)?;
             let fresh = before.read_at + REMEMBERED_FOR > at;
             let known = images.iter().all(|arrival| before.series.contains(&arrival.instance.series));
-            (fresh && known).then(|| {
+            let study = &before.study.attributes;
+            let other = images.iter().any(|arrival| is_another_patient(study, &arrival.study));
+            (fresh && known && !other).then(|| {
                 let mut after = before.clone();
                 arrivals::count_images(&mut after.study, &images);
                 after.study.completeness = after.study.completeness.image_came(at, before.quiet);
@@ -172,7 +176,7 @@ fn write(step: &Step<'_>, at: Timestamp, statements: &mut Vec<Expected>) {
     for (series, count) in by_series {
         let update = Sql::new(
             "UPDATE series SET instance_count = instance_count + $4
-             WHERE centre = $1 AND study = $2 AND series = $3",
+             WHERE centre = $1 AND study = $2 AND series = $3 AND instance_count > 0",
         );
         add(update.bind(&key.centre).bind(&key.uid).bind(series).bind(count), 1);
     }

@@ -3,6 +3,7 @@
 //! The port is cut by subject, in the order of the journey. A method that changes something takes who does it and when.
 
 mod commitments;
+mod conflicts;
 mod deliveries;
 mod directory;
 mod images;
@@ -17,6 +18,7 @@ mod uploads;
 mod work;
 
 pub use commitments::{CommitmentOutcome, Commitments, NewCommitment, ReportAttempt};
+pub use conflicts::{ConflictFilter, Conflicts, Ruling, RulingRefusal};
 pub use deliveries::{Deliveries, DeliveryFilter, Mail, NewDelivery};
 pub use directory::{Directory, DirectoryRefusal};
 pub use images::{Images, StudyFilter, StudyOrder};
@@ -38,6 +40,7 @@ pub trait Catalog:
     + Peers
     + Orders
     + Images
+    + Conflicts
     + Commitments
     + WorkStore
     + Readings
@@ -58,6 +61,7 @@ impl<T> Catalog for T where
         + Peers
         + Orders
         + Images
+        + Conflicts
         + Commitments
         + WorkStore
         + Readings

@@ -81,7 +81,7 @@ async fn look(
     if Service::of(reference.sop_class.as_str()) != Service::Storage {
         return Ok(Looked::Refused(FailureReason::ClassNotSupported));
     }
-    let Some(instance) = catalog.instance(centre, &reference.sop_instance).await? else {
+    let Some(instance) = catalog.kept_instance(centre, &reference.sop_instance).await? else {
         return Ok(Looked::Refused(FailureReason::NoSuchInstance));
     };
     if instance.sop_class != reference.sop_class {

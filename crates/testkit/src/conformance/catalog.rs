@@ -8,6 +8,7 @@
 )]
 
 pub mod commitments;
+pub mod conflicts;
 pub mod deliveries;
 pub mod directory;
 pub mod images;
@@ -31,15 +32,20 @@ macro_rules! catalog_cases {
             commitments: a_commitment_is_kept_checked_and_reported, a_transaction_is_one_request,
                 finished_commitments_are_forgotten, racing_requests_are_one, untold_commitments_are_tried_again,
                 waiting_commitments_are_bounded;
+            conflicts: a_decision_holds_only_for_what_was_seen, a_task_that_is_closed_decides, an_instance_goes_to_another_study,
+                another_patient_is_found, another_patient_is_set_aside, conflicts_are_held_once,
+                conflicts_stay_within_their_centre, one_instance_in_two_studies_is_held, one_of_racing_decisions_wins,
+                spelling_is_no_other_patient, the_first_content_is_kept, the_second_content_is_used_and_put_back,
+                three_contents_are_one_task, what_is_set_aside_is_recognised;
             deliveries: acknowledgements_count_once, attempts_are_kept_and_scheduled, deliveries_are_listed,
                 deliveries_are_opened_once, escalation_happens_once, mails_are_kept_once, racing_escalations;
             directory: centres_are_found_by_ae_title, centres_refuse_what_others_have, people_sign_in_by_login,
                 physicians_are_found_by_name, racing_centres_share_no_title, secrets_are_made_once, sessions_end,
                 tokens_open_until_revoked;
             images: a_batch_may_hold_one_instance_twice, a_first_image_makes_everything, a_sender_s_count_is_believed,
-                an_unknown_centre_is_refused_whole, centres_do_not_see_each_other, conflicts_are_held_once,
+                an_unknown_centre_is_refused_whole, centres_do_not_see_each_other,
                 filters_match_as_qido_has_it, image_sets_do_not_depend_on_order, instances_stand_in_order,
-                late_images_reopen_a_study, late_images_after_signature_open_a_task, one_instance_in_two_studies_is_held,
+                late_images_reopen_a_study, late_images_after_signature_open_a_task,
                 racing_arrivals_of_one_instance_are_one, racing_batches_of_one_study_are_counted, request_boundaries_decide,
                 the_same_again_is_recognised;
             orders: a_changed_priority_moves_what_waits, an_order_waits_for_its_study, doubt_links_nothing,

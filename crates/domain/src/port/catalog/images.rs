@@ -6,7 +6,7 @@ use super::Known;
 use crate::{
     Timestamp,
     id::CentreId,
-    image::{Arrival, ArrivalOutcome, Conflict, Instance},
+    image::{Arrival, ArrivalOutcome, Instance},
     study::{Evidence, ImageSet, Series, Study, StudyKey},
     uid::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid},
 };
@@ -18,7 +18,9 @@ pub trait Images {
     /// [`crate::order::choose`]), conflicts with their tasks, completeness ([`crate::study::Completeness`]; the quiet period is
     /// the centre's), audit, and one outbox row per study that is due when waiting is over. Two arrivals of one
     /// batch may be of the same instance.
-    /// An image after sign-off opens a task [`crate::task::TaskKind::ImagesAfterSignature`].
+    /// An image after sign-off opens a task [`crate::task::TaskKind::ImagesAfterSignature`]. An image that names another patient than its
+    /// study ([`crate::conflict::is_another_patient`]) is stored like any other and belongs to a conflict; when people said that this
+    /// is not the study's patient, it is set aside.
     ///
     /// The outcomes stand in the order of the arrivals.
     async fn record_arrivals(&self, arrivals: &[Arrival], at: Timestamp) -> Known<Vec<ArrivalOutcome>>;
@@ -46,13 +48,17 @@ pub trait Images {
     /// One current instance.
     async fn instance(&self, centre: &CentreId, sop_instance: &SopInstanceUid) -> Known<Option<Instance>>;
 
+    /// One instance, also when people set it aside: it is kept as safely, and not shown.
+    async fn kept_instance(
+        &self,
+        centre: &CentreId,
+        sop_instance: &SopInstanceUid,
+    ) -> Known<Option<Instance>>;
+
     /// The images of a study now, with their digest.
     async fn image_set(&self, study: &StudyKey) -> Known<Option<ImageSet>>;
 
-    /// Unresolved conflicts of a study.
-    async fn conflicts(&self, study: &StudyKey) -> Known<Vec<Conflict>>;
-
-    /// Current instances of all centres after `(centre, SOP instance)`, for `telerad verify`; at most `limit`.
+    /// Instances of all centres after `(centre, SOP instance)`, also those that people set aside, for `telerad verify`; at most `limit`.
     async fn instances_after(
         &self,
         after: Option<(&CentreId, &SopInstanceUid)>,

@@ -1,4 +1,4 @@
-//! Arrivals, completeness, conflicts, questions.
+//! Arrivals, completeness, questions.
 
 use std::sync::Arc;
 
@@ -88,69 +88,6 @@ pub async fn the_same_again_is_recognised(catalog: Arc<dyn Catalog>) {
     assert_eq!(world.catalog.record_arrivals(&[], at(9)).await.unwrap(), []);
 }
 
-/// Other bytes under a known name are held, counted and shown once; the first content stays; a person resolves it.
-pub async fn conflicts_are_held_once(catalog: Arc<dyn Catalog>) {
-    let world = world(catalog).await;
-    world.images("1.2", &["1.2.1.1", "1.2.1.2"], 0).await;
-    let key = world.key("1.2");
-    let before = world.catalog.instances(&key, None).await.unwrap();
-    let other = with_other_bytes(image(&world.centre, "1.2", "1.2.1.1", 3), "other");
-    for second in [3, 4] {
-        let outcomes = world.catalog.record_arrivals(std::slice::from_ref(&other), at(second)).await.unwrap();
-        assert_eq!(outcomes, [ArrivalOutcome::Conflict]);
-    }
-    let found = study(&world, "1.2").await;
-    assert_eq!((found.conflict_count, found.instance_count, found.generation), (1, 2, 2));
-    assert_eq!(world.catalog.instances(&key, None).await.unwrap(), before);
-    let conflicts = world.catalog.conflicts(&key).await.unwrap();
-    assert_eq!(conflicts.len(), 1);
-    assert_eq!(conflicts[0].arrival, other.instance);
-    assert_eq!(conflicts[0].current_sha256, before[0].file_sha256);
-    assert_eq!(conflicts[0].current_study, key.uid);
-    let tasks = open_tasks(&world.catalog).await;
-    assert_eq!(tasks.len(), 1);
-    assert_eq!((tasks[0].kind, &tasks[0].study), (TaskKind::Conflict, &Some(key.uid.clone())));
-
-    let third = with_other_bytes(image(&world.centre, "1.2", "1.2.1.1", 5), "third");
-    world.catalog.record_arrivals(&[third], at(5)).await.unwrap();
-    assert_eq!(study(&world, "1.2").await.conflict_count, 2);
-    assert_eq!(open_tasks(&world.catalog).await.len(), 1);
-    let held = world.catalog.study_trail(&key, 20).await.unwrap();
-    assert_eq!(held.iter().filter(|line| line.action == "conflict_held").count(), 2);
-
-    world.catalog.close_task(tasks[0].id, &Scope::AllCentres, world.reader, "asked", at(6)).await.unwrap();
-    assert_eq!(study(&world, "1.2").await.conflict_count, 0);
-    assert_eq!(world.catalog.conflicts(&key).await.unwrap(), []);
-    world.catalog.record_arrivals(&[other], at(7)).await.unwrap();
-    assert_eq!(open_tasks(&world.catalog).await.len(), 0, "what a person has looked at is not asked again");
-}
-
-/// One SOP Instance UID in two studies: the first stays, both studies say so, and a study without any image of its own does not appear.
-pub async fn one_instance_in_two_studies_is_held(catalog: Arc<dyn Catalog>) {
-    let world = world(catalog).await;
-    world.images("1.2", &["1.9"], 0).await;
-    assert_eq!(world.images("1.3", &["1.9"], 1).await, [ArrivalOutcome::Conflict]);
-    assert_eq!(world.catalog.study(&world.key("1.3")).await.unwrap(), None);
-    assert_eq!(study(&world, "1.2").await.conflict_count, 1);
-    let conflicts = world.catalog.conflicts(&world.key("1.2")).await.unwrap();
-    assert_eq!(
-        (&conflicts[0].arrival.study, &conflicts[0].current_study),
-        (&study_uid("1.3"), &study_uid("1.2"))
-    );
-    assert_eq!(open_tasks(&world.catalog).await.len(), 1);
-    assert_eq!(world.outbox().await.len(), 1);
-
-    let outcomes = world.images("1.4", &["1.9", "1.4.1.1"], 2).await;
-    assert_eq!(outcomes, [ArrivalOutcome::Conflict, ArrivalOutcome::Stored]);
-    let (one, other) = (study(&world, "1.2").await, study(&world, "1.4").await);
-    assert_eq!((one.conflict_count, other.conflict_count, other.instance_count), (2, 1, 1));
-    assert_eq!(world.catalog.conflicts(&world.key("1.4")).await.unwrap().len(), 1);
-    assert_eq!(
-        world.catalog.instance(&world.centre, &sop_uid("1.9")).await.unwrap().unwrap().study,
-        study_uid("1.2")
-    );
-}
-
 /// A batch may hold one instance twice, several series, several studies; outcomes stand in the order of the arrivals.
 pub async fn a_batch_may_hold_one_instance_twice(catalog: Arc<dyn Catalog>) {
     let world = world(catalog).await;
@@ -168,7 +105,8 @@ pub async fn a_batch_may_hold_one_instance_twice(catalog: Arc<dyn Catalog>) {
     ];
     let outcomes = world.catalog.record_arrivals(&batch, at(0)).await.unwrap();
     let already = ArrivalOutcome::AlreadyStored { object: one.instance.object };
-    let (stored, conflict) = (ArrivalOutcome::Stored, ArrivalOutcome::Conflict);
+    let stored = ArrivalOutcome::Stored;
+    let conflict = ArrivalOutcome::Conflict { object: batch[4].instance.object.clone() };
     assert_eq!(outcomes, [stored.clone(), stored.clone(), stored.clone(), already, conflict, stored]);
     let found = study(&world, "1.2").await;
     assert_eq!((found.instance_count, found.series_count, found.conflict_count), (2, 2, 1));
@@ -196,7 +134,7 @@ pub async fn racing_arrivals_of_one_instance_are_one(catalog: Arc<dyn Catalog>) 
     });
     let outcomes: Vec<_> = join_all(sends).await.into_iter().flat_map(Result::unwrap).collect();
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == ArrivalOutcome::Stored).count(), 1);
-    assert!(!outcomes.contains(&ArrivalOutcome::Conflict));
+    assert!(!outcomes.iter().any(|outcome| matches!(outcome, ArrivalOutcome::Conflict { .. })));
     let found = study(&world, "1.2").await;
     assert_eq!((found.instance_count, found.series_count, found.generation, found.bytes), (1, 1, 1, 1000));
     assert_eq!(world.catalog.instances(&world.key("1.2"), None).await.unwrap().len(), 1);

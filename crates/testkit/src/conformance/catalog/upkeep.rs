@@ -47,7 +47,7 @@ async fn everything(world: &World) -> Vec<ObjectRef> {
     let first = image(&world.centre, "1.2", "1.2.1", 0);
     let other = with_other_bytes(first.clone(), "other");
     let outcomes = catalog.record_arrivals(&[first.clone(), other.clone()], at(0)).await.unwrap();
-    assert_eq!(outcomes, [ArrivalOutcome::Stored, ArrivalOutcome::Conflict]);
+    assert!(matches!(outcomes[..], [ArrivalOutcome::Stored, ArrivalOutcome::Conflict { .. }]));
     let key = world.key("1.2");
     let images = catalog.image_set(&key).await.unwrap().unwrap();
     catalog.put_draft(&draft(world, images, "Head.")).await.unwrap();
