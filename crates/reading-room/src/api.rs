@@ -16,8 +16,8 @@ use utoipa::openapi::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    deliveries, mailbox, memory::RecentlySeen, pages, pdf, pictures, report, room::ReadingRoom, room::Room,
-    status, study, tasks, trail, worklist,
+    conflicts, deliveries, mailbox, memory::RecentlySeen, pages, pdf, pictures, report, room::ReadingRoom,
+    room::Room, status, study, tasks, trail, worklist,
 };
 
 /// Everything below `/api/v1` but orders, the pages of the UI, and the viewer. Its fallback answers every address that nothing else
@@ -58,6 +58,9 @@ fn routes() -> OpenApiRouter<Room> {
         .routes(routes!(deliveries::deliveries))
         .routes(routes!(tasks::tasks))
         .routes(routes!(tasks::close))
+        .routes(routes!(conflicts::conflicts))
+        .routes(routes!(conflicts::conflict))
+        .routes(routes!(conflicts::decide))
         .routes(routes!(mailbox::mailbox))
         .routes(routes!(mailbox::mail))
         .routes(routes!(status::status))

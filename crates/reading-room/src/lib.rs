@@ -7,6 +7,7 @@
 
 mod api;
 mod bound;
+mod conflicts;
 mod deliveries;
 mod mailbox;
 mod memory;

@@ -12,8 +12,9 @@ use axum::{
 };
 use domain::{
     id::{CentreId, TaskId},
+    person::Role,
     port::{Catalog, catalog::TaskFilter},
-    task::Task,
+    task::{Task, TaskKind},
 };
 use gate::{ErrorBody, JsonBody, PathPart, Problem, QueryPart, SignedInPerson};
 use serde::{Deserialize, Serialize};
@@ -102,6 +103,15 @@ pub(crate) async fn close(
     if note.is_empty() || note.chars().count() > NOTE_CHARS_MAX {
         let message = "Say in a sentence or two what was done.";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "note", message));
+    }
+    if person.person.role == Role::Reader {
+        // Closing the task of a conflict decides it, and deciding is for those who answer for the images.
+        let filter =
+            TaskFilter { scope: person.scope().clone(), study: None, closed: false, limit: TASKS_MAX };
+        let open = room.catalog.tasks(&filter).await?;
+        if open.iter().any(|task| task.id == id && task.kind == TaskKind::Conflict) {
+            return Err(Problem::forbidden());
+        }
     }
     let (me, now) = (person.person.id, room.clock.now());
     let task = room.catalog.close_task(id, person.scope(), me, note, now).await?;

@@ -278,7 +278,7 @@ fn png(grey: u8) -> Vec<u8> {
     png.into_inner()
 }
 
-fn arrival(number: u32, at: domain::Timestamp) -> Arrival {
+pub fn arrival(number: u32, at: domain::Timestamp) -> Arrival {
     let series = SeriesInstanceUid::parse("1.2.3.1").unwrap();
     let instance = SopInstanceUid::parse(&format!("1.2.3.1.{number}")).unwrap();
     let file = Sha256Digest::of(&number.to_be_bytes());

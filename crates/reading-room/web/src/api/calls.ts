@@ -3,9 +3,12 @@
 import { ask, fetched } from "./client";
 import type {
   Claim,
+  ComparedConflict,
+  Conflict,
   Mail,
   Person,
   QuarantinedObject,
+  RulingChoice,
   SectionText,
   SessionAnswer,
   Study,
@@ -79,3 +82,15 @@ export const decideQuarantined = (id: string, decision: QuarantineDecision): Pro
   fetched<QuarantinedObject>(`/quarantine/${encodeURIComponent(id)}/${decision}`, { method: "POST" });
 
 export const mail = (id: string): Promise<Mail> => fetched<Mail>(`/mailbox/${encodeURIComponent(id)}`);
+
+const conflictPath = ({ centre, id }: Conflict): string =>
+  `/conflicts/${encodeURIComponent(centre)}/${encodeURIComponent(id)}`;
+
+export const comparedConflict = (conflict: Conflict): Promise<ComparedConflict> => fetched(conflictPath(conflict));
+
+/** Decides what is seen, or takes the decision back; nothing happens when it is not so any more. */
+export const decideConflict = (seen: Conflict, choice: RulingChoice | "undo", reason: string): Promise<Conflict> =>
+  fetched(`${conflictPath(seen)}/decision`, {
+    method: "POST",
+    body: { choice, reason, revision: seen.revision, current_sha256: seen.current_sha256 },
+  });

@@ -239,6 +239,75 @@ export interface TrailEvent {
   detail: string | null;
 }
 
+export type Difference = "other_study" | "other_patient" | "other_transfer_syntax" | "other_bytes";
+
+export type RulingChoice = "keep_first" | "use_second" | "same_patient" | "other_patient";
+
+interface NamedPatient {
+  name: string | null;
+  id: string | null;
+  birth_date: string | null;
+}
+
+export interface Conflict {
+  centre: string;
+  centre_name: string;
+  id: string;
+  kind: "contents" | "patient";
+  differs: Difference[];
+  study: {
+    patient: NamedPatient;
+    accession_number: string | null;
+    description: string | null;
+    study_date: string | null;
+    signed: boolean;
+  } | null;
+  study_uid: string;
+  other_study_uid: string | null;
+  object: {
+    sop_instance_uid: string;
+    kind: string;
+    series_number: number | null;
+    instance_number: number | null;
+  } | null;
+  other_patient: NamedPatient | null;
+  images: number | null;
+  opened: string;
+  source: string | null;
+  seen_count: number;
+  last_seen: string;
+  revision: number;
+  current_sha256: string | null;
+  decision: { choice: RulingChoice; by_name: string | null; at: string; reason: string } | null;
+  may_decide: boolean;
+}
+
+export interface ConflictList {
+  conflicts: Conflict[];
+  more: boolean;
+}
+
+export interface ConflictSide {
+  is_current: boolean;
+  received: string;
+  bytes: number;
+  sha256: string;
+  transfer_syntax: string;
+  kept: boolean;
+  picture_url: string | null;
+  file_url: string | null;
+}
+
+export interface ComparedConflict {
+  conflict: Conflict;
+  first: ConflictSide | null;
+  second: ConflictSide | null;
+  rows: { name: string; first: string | null; second: string | null; differs: boolean }[];
+  pixels: { state: "equal" | "different" | "unknown"; text: string };
+  can_undo: boolean;
+  cannot_undo_because: string | null;
+}
+
 export interface MailHead {
   id: string;
   to: string;

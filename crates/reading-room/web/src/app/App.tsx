@@ -1,4 +1,5 @@
 import { lazy, Suspense, useEffect } from "react";
+import { ConflictsPage } from "../conflicts/ConflictsPage";
 import { DeliveriesPage } from "../deliveries/DeliveriesPage";
 import { MailboxPage } from "../mailbox/MailboxPage";
 import { QuarantinePage } from "../quarantine/QuarantinePage";
@@ -81,6 +82,8 @@ function Page({ route }: { route: Route }) {
       return <TasksPage />;
     case "quarantine":
       return <QuarantinePage />;
+    case "conflicts":
+      return <ConflictsPage key={route.of?.study} of={route.of} />;
     case "status":
       return <StatusPage />;
     case "mailbox":

@@ -1,6 +1,7 @@
 import { useState } from "react";
 import type { Delivery, Task } from "../api/types";
 import { flushAll } from "../report/editors";
+import { HELD_PAGES } from "./HeldTabs";
 import { Help } from "./Help";
 import { useKeys } from "./keys";
 import { Link } from "./Link";
@@ -49,9 +50,7 @@ export function Header({ route, onSignOut }: { route: Route; onSignOut: () => Pr
           urgent
           current={route.page === "tasks"}
         />
-        {person.role !== "reader" && (
-          <NavLink to="/quarantine" name="Quarantine" current={route.page === "quarantine"} />
-        )}
+        <NavLink to="/conflicts" name="Conflicts" current={HELD_PAGES.has(route.page)} />
         <NavLink
           to="/deliveries"
           name="Deliveries"

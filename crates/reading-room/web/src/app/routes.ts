@@ -6,6 +6,7 @@ export type Route =
   | { page: "deliveries" }
   | { page: "tasks" }
   | { page: "quarantine" }
+  | { page: "conflicts"; of: { centre: string; study: string } | null }
   | { page: "upload" }
   | { page: "status" }
   | { page: "mailbox"; mail: string | null }
@@ -17,6 +18,7 @@ export function parseRoute(path: string): Route {
   if (first === "") return { page: "worklist" };
   if (first === "read" && second && third) return { page: "read", centre: second, study: third };
   if (first === "mailbox" && !third) return { page: "mailbox", mail: second ?? null };
+  if (first === "conflicts" && second && third) return { page: "conflicts", of: { centre: second, study: third } };
   if (second !== undefined) return { page: "unknown" };
   switch (first) {
     case "deliveries":
@@ -25,6 +27,8 @@ export function parseRoute(path: string): Route {
     case "upload":
     case "status":
       return { page: first };
+    case "conflicts":
+      return { page: first, of: null };
   }
   return { page: "unknown" };
 }
@@ -39,3 +43,6 @@ function decoded(part: string): string {
 
 export const readingPath = (centre: string, study: string): string =>
   `/read/${encodeURIComponent(centre)}/${encodeURIComponent(study)}`;
+
+export const conflictsPath = (centre: string, study: string): string =>
+  `/conflicts/${encodeURIComponent(centre)}/${encodeURIComponent(study)}`;

@@ -2,6 +2,7 @@ import { useState } from "react";
 import { decideQuarantined, type QuarantineDecision } from "../api/calls";
 import { asApiError, type ApiError } from "../api/client";
 import type { Quarantine, QuarantinedObject } from "../api/types";
+import { HeldTabs } from "../app/HeldTabs";
 import { usePolled } from "../app/usePolled";
 import { useTitle } from "../app/useTitle";
 import { bytes, figure } from "../upload/words";
@@ -49,6 +50,7 @@ export function QuarantinePage() {
 
   return (
     <main id="main" className="list-page">
+      <HeldTabs current="quarantine" />
       <div className="page-head">
         <h1>Quarantine</h1>
         <p className="summary dim">What could not be read, and is no image until somebody decides.</p>

@@ -48,7 +48,7 @@ export function notesOf({ study, onScreen, holder, newDraft }: Situation): Note[
     entry.conflicts > 0 && {
       key: "conflicts",
       tone: "warn",
-      text: `${plural(entry.conflicts, "image")} came again with different content; the first is shown.`,
+      text: `${conflictReasons(tasks)} ${plural(entry.conflicts, "conflict waits", "conflicts wait")} for a decision under Conflicts.`,
     },
     completeness.state === "short" && {
       key: "short",
@@ -83,3 +83,9 @@ export function notesOf({ study, onScreen, holder, newDraft }: Situation): Note[
 }
 
 const NOTED_OTHERWISE: ReadonlySet<string> = new Set(["conflict", "missing_images", "images_after_signature"]);
+
+/** What the open conflicts are about, each reason once. */
+function conflictReasons(tasks: Study["tasks"]): string {
+  const reasons = tasks.filter(({ closed, kind }) => !closed && kind === "conflict").map(({ reason }) => reason);
+  return [...new Set(reasons)].join(" ");
+}

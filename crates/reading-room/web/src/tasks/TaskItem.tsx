@@ -1,6 +1,6 @@
 import type { Task } from "../api/types";
 import { Link } from "../app/Link";
-import { readingPath } from "../app/routes";
+import { conflictsPath, readingPath } from "../app/routes";
 import { useSignedIn } from "../app/session";
 import { TASK_NAMES } from "../words/names";
 import { moment } from "../words/time";
@@ -36,7 +36,12 @@ export function TaskItem({ task, onClose }: { task: Task; onClose: () => void })
             Open the quarantine
           </Link>
         )}
-        {!closed && <button onClick={onClose}>Close…</button>}
+        {task.kind === "conflict" && task.study_uid && !closed && (
+          <Link className="button" to={conflictsPath(task.centre, task.study_uid)}>
+            Compare
+          </Link>
+        )}
+        {!closed && !(task.kind === "conflict" && person.role === "reader") && <button onClick={onClose}>Close…</button>}
       </div>
     </li>
   );

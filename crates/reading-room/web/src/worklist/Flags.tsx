@@ -12,7 +12,7 @@ function flagsOf(entry: Entry): Flag[] {
   const flags: (Flag | false)[] = [
     entry.conflicts > 0 && {
       text: plural(entry.conflicts, "conflict"),
-      title: "The same image came twice with different content",
+      title: "Images that cannot simply stand side by side: see Conflicts",
       warn: true,
     },
     entry.new_images_after_signature && {
