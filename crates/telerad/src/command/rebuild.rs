@@ -89,7 +89,7 @@ async fn rebuild(parts: &Parts, tally: &mut Tally) -> Result<(), Box<dyn std::er
             }
             match examine(parts.storage.as_ref(), &object, parts.clock.now()).await {
                 Ok(arrival) => match record(parts, arrival).await? {
-                    Some(ArrivalOutcome::Stored | ArrivalOutcome::Conflict) => tally.added += 1,
+                    Some(ArrivalOutcome::Stored | ArrivalOutcome::Conflict { .. }) => tally.added += 1,
                     Some(ArrivalOutcome::AlreadyStored { .. }) | None => tally.known += 1,
                     Some(ArrivalOutcome::Swept) => {
                         tally.wrong.push(format!("{object}: a sweep is removing it; run this again"));

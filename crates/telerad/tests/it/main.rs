@@ -6,6 +6,7 @@ mod certificates;
 mod clients;
 mod commands;
 mod commitment;
+mod conflicts;
 mod described;
 mod faults;
 mod fuzz;
