@@ -75,7 +75,7 @@ impl Status {
     pub const CANNOT_UNDERSTAND: Self = Self(0xc000);
     /// B000H (PS3.4 table B.2-1): stored, data elements were coerced.
     pub const COERCION_OF_DATA_ELEMENTS: Self = Self(0xb000);
-    /// C122H (PS3.18 section I.2.2): STOW-RS does not take this transfer syntax. It is in the range "cannot understand" of PS3.4 table B.2-1.
+    /// C122H (PS3.18 section I.2.2): STOW-RS does not take this transfer syntax. It is one of "cannot understand" (PS3.4 table B.2-1).
     pub const TRANSFER_SYNTAX_NOT_SUPPORTED: Self = Self(0xc122);
     /// B006H (PS3.4 table B.2-1): stored, elements were discarded.
     pub const ELEMENTS_DISCARDED: Self = Self(0xb006);

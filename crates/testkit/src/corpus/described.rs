@@ -168,6 +168,7 @@ fn value(number: u32, vr: &str, value: &str) -> Vec<u8> {
 
 fn xml(cases: &mut Cases) {
     xml_declarations(cases);
+    xml_characters(cases);
     xml_values(cases);
 }
 
@@ -252,7 +253,15 @@ fn xml_declarations(cases: &mut Cases) {
             [b"<?xml-stylesheet href=\"file:///etc/passwd\"?>", &sound[38..]].concat(),
             REFUSED,
         ),
-        (CharacterSet, "UTF-16", sound.iter().flat_map(|byte| [*byte, 0]).collect(), REFUSED),
+    ] {
+        add_text(cases, class, "xml", name, &bytes, &[], answers);
+    }
+}
+
+fn xml_characters(cases: &mut Cases) {
+    let sound = document(4_100, "");
+    for (class, name, bytes, answers) in [
+        (CharacterSet, "UTF-16", sound.iter().flat_map(|byte| [*byte, 0]).collect::<Vec<u8>>(), REFUSED),
         (
             CharacterSet,
             "bytes that are no UTF-8",
@@ -412,6 +421,7 @@ fn values(cases: &mut Cases) {
 fn bulk(cases: &mut Cases) {
     bulk_elsewhere(cases);
     bulk_parts(cases);
+    bulk_pixels(cases);
     bulk_bodies(cases);
 }
 
@@ -440,10 +450,6 @@ fn bulk_elsewhere(cases: &mut Cases) {
 
 fn bulk_parts(cases: &mut Cases) {
     let part = "Content-Type: application/octet-stream\r\nContent-Location: x";
-    let pixels = r#","00280010":{"vr":"US","Value":[4]},"00280011":{"vr":"US","Value":[4]},"7FE00010":{"vr":"OW","BulkDataURI":"x"}"#;
-    let frames = pixels.to_owned() + r#","00280008":{"vr":"IS","Value":["4294967295"]}"#;
-    let jpeg = "Content-Type: image/jpeg\r\nContent-Location: x";
-    let sof: &[u8] = &[0xFF, 0xD8, 0xFF, 0xC3, 0, 11, 8, 0, 4, 0, 4, 1, 1, 0x11, 0];
     let one = refer("x");
     let two = format!(r#"{one},"00291011":{{"vr":"OB","BulkDataURI":"x"}}"#);
     let long = refer(&"u".repeat(3_000));
@@ -474,11 +480,23 @@ fn bulk_parts(cases: &mut Cases) {
             FAILED,
         ),
         (Field, "a BulkDataURI of 3 000 characters", &long, vec![], REFUSED),
+    ]) {
+        add_text(cases, class, "json", name, &array(number, more), &parts, answers);
+    }
+}
+
+fn bulk_pixels(cases: &mut Cases) {
+    let part = "Content-Type: application/octet-stream\r\nContent-Location: x";
+    let pixels = r#","00280010":{"vr":"US","Value":[4]},"00280011":{"vr":"US","Value":[4]},"7FE00010":{"vr":"OW","BulkDataURI":"x"}"#;
+    let frames = pixels.to_owned() + r#","00280008":{"vr":"IS","Value":["4294967295"]}"#;
+    let jpeg = "Content-Type: image/jpeg\r\nContent-Location: x";
+    let sof: &[u8] = &[0xFF, 0xD8, 0xFF, 0xC3, 0, 11, 8, 0, 4, 0, 4, 1, 1, 0x11, 0];
+    for (number, (class, name, more, parts, answers)) in (4_330..).zip([
         (
             Decoder,
             "pixels of a web page",
             pixels,
-            vec![("Content-Type: text/html\r\nContent-Location: x", b"<html>")],
+            vec![("Content-Type: text/html\r\nContent-Location: x", &b"<html>"[..])],
             FAILED,
         ),
         (
