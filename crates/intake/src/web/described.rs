@@ -485,6 +485,10 @@ async fn write(
     bytes: Bytes,
     shelf: &mut Shelf,
 ) -> Result<Received, Refusal> {
+    if object.composed.sop_class.is_none() || object.composed.sop_instance.is_none() {
+        // Thousands of these fit into a request. There is nothing in them that a person could look at, so none goes to quarantine.
+        return Err(Refusal::NotUnderstood("it names no SOP class or no SOP instance".to_owned()));
+    }
     if !stow.room.is_there() {
         return Err(Refusal::Full);
     }
