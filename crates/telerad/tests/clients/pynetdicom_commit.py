@@ -1,10 +1,12 @@
 """Asks for storage commitment with pynetdicom: JSON on standard input says how, JSON on standard output what came.
 
 `host`, `port`, `calling`, `transaction`, `references` (class and instance), and `mode`:
-`same` waits for the report on the association that asked; `new` on one that the server opens to `listen`; `ask` does not wait;
+`same` waits for the report on the association that asked; `new` on one that the server opens to the port `listen` (of `bind`); `ask` does not wait;
 `hear` opens an association without asking and waits on it; `listen` only waits for an association that the server opens.
+With `tls` (files `certificate`, `key`, `authority`) the association that the server opens is over TLS with certificates on both sides.
 """
 import json
+import ssl
 import sys
 import threading
 
@@ -28,6 +30,7 @@ def items(dataset, keyword):
 
 def heard(event):
     information = event.event_information
+    certificate = getattr(event.assoc.dul.socket.socket, "getpeercert", lambda: None)()
     # A report may come twice: a client knows its own by the Transaction UID.
     if mode != "hear" and information.TransactionUID != order["transaction"]:
         return 0x0000, None
@@ -36,6 +39,7 @@ def heard(event):
         transaction=information.TransactionUID,
         committed=items(information, "ReferencedSOPSequence"),
         failed=items(information, "FailedSOPSequence"),
+        called_by=dict(pair for name in certificate["subject"] for pair in name).get("commonName") if certificate else None,
         as_scu=event.assoc.is_requestor or event.assoc.accepted_contexts[0].as_scu,
     )
     return 0x0000, None
@@ -44,6 +48,13 @@ def heard(event):
 def answered(_):
     if "event_type" in result:
         told.set()
+
+
+def listener_tls(files):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=files["authority"])
+    context.load_cert_chain(files["certificate"], files["key"])
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
 
 mode = order["mode"]
@@ -55,7 +66,10 @@ server = None
 if mode in ("new", "listen"):
     listening = AE(ae_title=order["calling"])
     listening.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
-    server = listening.start_server(("127.0.0.1", order["listen"]), block=False, evt_handlers=handlers)
+    context = listener_tls(order["tls"]) if "tls" in order else None
+    server = listening.start_server(
+        (order.get("bind", "127.0.0.1"), order["listen"]), block=False, evt_handlers=handlers, ssl_context=context
+    )
 
 if mode != "listen":
     association = entity.associate(

@@ -201,38 +201,45 @@ fn who_may_not_ask_is_not_heard() {
     assert_ne!(told["established"], json!(true), "pynetdicom takes an association without contexts for none");
 }
 
-/// A server of ours over TLS stands for the peer: it takes no reports, but the log shows that it was called, and refused when its
-/// certificate is not the one of its host.
+/// Over TLS to the end: both sides show certificates, the peer hears the report, and a host whose certificate is another's is not told.
 #[test]
-fn peers_are_called_over_tls() {
+fn the_report_comes_over_mutual_tls() {
     let site = Site::new();
     let folder = site.folder.path().to_owned();
     let authority = Authority::new(&folder, "authority");
     let (certificate, key) = authority.issue("server", 30);
+    let (peer_certificate, peer_key) = authority.issue("scanner", 30);
     let text = |path: &Path| path.to_str().unwrap().to_owned();
-    let port = free_port();
     let site = site
-        .with("INTAKE__TLS__LISTEN", format!("0.0.0.0:{port}"))
+        .with("INTAKE__TLS__LISTEN", format!("127.0.0.1:{}", free_port()))
         .with("INTAKE__TLS__CERTIFICATE", text(&certificate))
         .with("INTAKE__TLS__KEY", text(&key))
         .with("INTAKE__TLS__AUTHORITIES", text(&authority.file()));
     let Some((world, _serving)) = world(site) else { return };
-    let logged = |words: &str| {
-        world.site.until(&format!("the log says {words:?}"), || {
-            std::fs::read_to_string(world.site.log()).unwrap().contains(words).then_some(())
-        });
-    };
+    let listen = free_port();
     let call = |host: &str| {
-        let address = format!("{host}:{port}");
+        let address = format!("{host}:{listen}");
         world.site.run(&["centre", "ae", "north", "CT_1", "--address", &address, "--address-tls"]);
     };
     call("127.0.0.1");
-    world.ask(&json!({"mode": "ask", "transaction": "1.2.3.1"}));
-    // TELERAD is no AE title of a centre, so the association is refused: over TLS, with certificates on both sides.
-    logged("the peer refuses the association");
+    world.damage(&files()[5]);
+    let tls = json!({"certificate": peer_certificate, "key": peer_key, "authority": authority.file()});
+    let told = world.ask(&json!({"mode": "new", "transaction": "1.2.3.1", "listen": listen, "tls": tls}));
+    assert_eq!((count(&told, "committed"), &told["event_type"]), (27, &json!(2)));
+    assert_eq!(told["failed"], json!([[CT, world.stored[5].1, 0x0110]]));
+    assert_eq!((&told["called_by"], &told["as_scu"]), (&json!("server"), &json!(true)));
+
+    // A host that the certificate does not name is not told, although the authority is the same.
     call("127.0.0.2");
-    world.ask(&json!({"mode": "ask", "transaction": "1.2.3.2"}));
-    logged("not valid for name");
+    let order = json!({
+        "mode": "new", "transaction": "1.2.3.2", "listen": listen, "bind": "127.0.0.2", "tls": tls,
+    });
+    let mut waiting = world.client(&order);
+    world.site.until("the name is refused", || {
+        std::fs::read_to_string(world.site.log()).unwrap().contains("not valid for name").then_some(())
+    });
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
 }
 
 #[test]
