@@ -193,6 +193,9 @@ fn waiting_task(centre: &CentreId, by: &str) -> NewTask {
         Some(ae) => {
             format!("Objects that {ae} sent cannot be read. They are not stored, and kept in quarantine.")
         }
+        None if by == Actor::Operator.text() => {
+            "Objects that cannot be read were found in storage when the catalog was made again. They are kept in quarantine.".to_owned()
+        }
         None => {
             "Files that were sent over the web cannot be read. They are not stored, and kept in quarantine."
                 .to_owned()

@@ -67,11 +67,13 @@ pub enum Way {
     Web,
     /// The upload page.
     Upload,
+    /// Found in storage when the catalog was made again: which way it had come is forgotten.
+    Rebuild,
 }
 
 impl Way {
     /// Every way.
-    pub const ALL: [Self; 3] = [Self::Association, Self::Web, Self::Upload];
+    pub const ALL: [Self; 4] = [Self::Association, Self::Web, Self::Upload, Self::Rebuild];
 
     /// The word in the catalog and in the API.
     #[must_use]
@@ -80,6 +82,7 @@ impl Way {
             Self::Association => "association",
             Self::Web => "web",
             Self::Upload => "upload",
+            Self::Rebuild => "rebuild",
         }
     }
 

@@ -1,22 +1,31 @@
 //! `telerad rebuild`: makes the catalog's images again from storage alone. What is known already stays as it is.
 //!
-//! Only what objects say can come back this way: images, studies, series. People, orders, reports and deliveries
-//! need a backup of the catalog.
+//! Only what objects say can come back this way: images, studies, series, and what waits in quarantine. People, orders, reports and
+//! deliveries need a backup of the catalog.
 
-use std::process::ExitCode;
+use std::{collections::HashSet, process::ExitCode};
 
 use domain::{
+    audit::Actor,
     centre::{Centre, CentrePolicy},
     digest::Sha256Digest,
+    id::{CentreId, QuarantineId},
     image::{Arrival, ArrivalOutcome, Instance, InstanceAttributes, Source},
     object::{ObjectName, ObjectRef},
-    port::{CatalogError, Storage, StorageError},
+    person::Scope,
+    port::{
+        CatalogError, Storage, StorageError,
+        catalog::{ChangeError, DirectoryRefusal, QuarantineFilter},
+    },
+    quarantine::{Claim, KeepOutcome, QuarantineLimits, QuarantineState, Quarantined, REASON_CHARS_MAX, Way},
+    uid::{SopClassUid, SopInstanceUid},
 };
 use imaging::{
-    guard::{Guard, GuardLimits},
+    guard::{self, Guard, GuardLimits, GuardedHeader},
     header::Header,
     sniff::{self, Sniffed},
 };
+use intake::quarantine::Unreadable;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -34,6 +43,8 @@ const LINES_MAX: usize = 100;
 struct Tally {
     added: u64,
     known: u64,
+    /// Objects that wait in quarantine again.
+    waiting: u64,
     wrong: Vec<String>,
 }
 
@@ -42,6 +53,12 @@ struct Tally {
 enum Unfit {
     #[error(transparent)]
     Storage(#[from] StorageError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error("its centre cannot be made")]
+    Centre(#[from] ChangeError<DirectoryRefusal>),
+    #[error(transparent)]
+    Unreadable(Unreadable),
     #[error("{0}")]
     Damaged(String),
 }
@@ -62,6 +79,9 @@ pub async fn run(settings: &Settings) -> ExitCode {
         tally.known,
         tally.wrong.len()
     ));
+    if tally.waiting > 0 {
+        say(format!("{} objects that cannot be read wait in quarantine again.", tally.waiting));
+    }
     for line in tally.wrong.iter().take(LINES_MAX) {
         say(line);
     }
@@ -70,36 +90,139 @@ pub async fn run(settings: &Settings) -> ExitCode {
 
 async fn rebuild(parts: &Parts, tally: &mut Tally) -> Result<(), Box<dyn std::error::Error>> {
     let mut last: Option<ObjectRef> = None;
+    let mut quarantine = Waiting::default();
     loop {
         let page = parts.storage.list(last.as_ref(), PAGE).await?;
         let Some(end) = page.last().map(|listed| listed.object.clone()) else { return Ok(()) };
         for object in page.into_iter().map(|listed| listed.object) {
-            let Some(ObjectName::Instance { centre, .. }) = object.key.name() else { continue };
-            if parts.catalog.centre(&centre).await?.is_none() {
-                let name = centre.as_str().to_owned();
-                let known = Centre {
-                    id: centre,
-                    name,
-                    address: Vec::new(),
-                    phone: None,
-                    contact: None,
-                    policy: CentrePolicy::default(),
-                };
-                parts.catalog.put_centre(&known, &domain::audit::Actor::Operator, parts.clock.now()).await?;
-            }
-            match examine(parts.storage.as_ref(), &object, parts.clock.now()).await {
-                Ok(arrival) => match record(parts, arrival).await? {
-                    Some(ArrivalOutcome::Stored | ArrivalOutcome::Conflict { .. }) => tally.added += 1,
-                    Some(ArrivalOutcome::AlreadyStored { .. }) | None => tally.known += 1,
-                    Some(ArrivalOutcome::Swept) => {
-                        tally.wrong.push(format!("{object}: a sweep is removing it; run this again"));
-                    }
-                },
+            let outcome = match object.key.name() {
+                Some(ObjectName::Instance { centre, .. }) => image(parts, &centre, &object, tally).await,
+                Some(ObjectName::Quarantined { centre, sha256 }) => {
+                    quarantine.take_back(parts, centre, sha256, &object, tally).await
+                }
+                Some(
+                    ObjectName::KeyImage { .. } | ObjectName::ReportPdf { .. } | ObjectName::Mark { .. },
+                )
+                | None => Ok(()),
+            };
+            match outcome {
+                Ok(()) => {}
                 Err(Unfit::Damaged(reason)) => tally.wrong.push(format!("{object}: {reason}")),
+                Err(Unfit::Unreadable(reason)) => tally.wrong.push(format!("{object}: {reason}")),
                 Err(Unfit::Storage(error)) => return Err(error.into()),
+                Err(Unfit::Catalog(error)) => return Err(error.into()),
+                Err(Unfit::Centre(error)) => return Err(error.into()),
             }
         }
         last = Some(end);
+    }
+}
+
+/// Makes a centre that nobody knows. It keeps what cannot be read, since it may have objects in quarantine.
+async fn require_centre(parts: &Parts, id: &CentreId) -> Result<(), Unfit> {
+    if parts.catalog.centre(id).await?.is_some() {
+        return Ok(());
+    }
+    let known = Centre {
+        id: id.clone(),
+        name: id.as_str().to_owned(),
+        address: Vec::new(),
+        phone: None,
+        contact: None,
+        policy: CentrePolicy { keeps_unreadable: true, ..CentrePolicy::default() },
+    };
+    parts.catalog.put_centre(&known, &Actor::Operator, parts.clock.now()).await?;
+    Ok(())
+}
+
+async fn image(parts: &Parts, centre: &CentreId, object: &ObjectRef, tally: &mut Tally) -> Result<(), Unfit> {
+    require_centre(parts, centre).await?;
+    let read = read(parts.storage.as_ref(), object).await?;
+    let arrival = arrival(centre.clone(), object, read, parts.clock.now())?;
+    match record(parts, arrival).await? {
+        Some(ArrivalOutcome::Stored | ArrivalOutcome::Conflict { .. }) => tally.added += 1,
+        Some(ArrivalOutcome::AlreadyStored { .. }) | None => tally.known += 1,
+        Some(ArrivalOutcome::Swept) => {
+            return Err(Unfit::Damaged("a sweep is removing it; run this again".to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// What the quarantine of the centre that is looked at knows, whatever was decided about it. Storage lists centre by centre.
+#[derive(Default)]
+struct Waiting {
+    known: Option<(CentreId, HashSet<Sha256Digest>)>,
+}
+
+impl Waiting {
+    async fn knows(
+        &mut self,
+        parts: &Parts,
+        centre: &CentreId,
+        object: Sha256Digest,
+    ) -> Result<bool, CatalogError> {
+        if self.known.as_ref().is_none_or(|(known, _)| known != centre) {
+            let scope = Scope::Centres(vec![centre.clone()]);
+            let filter = QuarantineFilter { scope, decided: true, limit: u32::MAX };
+            let objects = parts.catalog.quarantined_objects(&filter).await?;
+            self.known = Some((centre.clone(), objects.into_iter().map(|object| object.sha256).collect()));
+        }
+        Ok(self.known.as_ref().is_some_and(|(_, objects)| objects.contains(&object)))
+    }
+
+    /// Lets an object that nobody knows wait for a person again.
+    async fn take_back(
+        &mut self,
+        parts: &Parts,
+        centre: CentreId,
+        sha256: Sha256Digest,
+        object: &ObjectRef,
+        tally: &mut Tally,
+    ) -> Result<(), Unfit> {
+        require_centre(parts, &centre).await?;
+        if self.knows(parts, &centre, sha256).await? {
+            return Ok(());
+        }
+        let Read { bytes, place, claim, guarded } = read(parts.storage.as_ref(), object).await?;
+        let why = match guarded {
+            Err(refusal) => Some(Unreadable::Guard(refusal)),
+            Ok(guarded) => Header::read(&guarded).err().map(Unreadable::Header),
+        };
+        let now = parts.clock.now();
+        let quarantined = Quarantined {
+            id: QuarantineId::fresh(),
+            centre,
+            way: Way::Rebuild,
+            by: Actor::Operator.text(),
+            claim,
+            reason: why.as_ref().map_or_else(
+                || "it was refused once, and can be read by the limits that hold now".to_owned(),
+                |why| why.to_string().chars().take(REASON_CHARS_MAX).collect(),
+            ),
+            next_step: why.as_ref().map_or("Try again.", Unreadable::next_step).to_owned(),
+            object: object.clone(),
+            bytes,
+            data_set_bytes: bytes.saturating_sub(place.at as u64),
+            sha256,
+            received: now,
+            times: 1,
+            last_received: now,
+            state: QuarantineState::Waiting,
+        };
+        // They were within the limits when they came, and are there now.
+        let limits = QuarantineLimits { objects: u64::MAX, bytes: u64::MAX };
+        match parts.catalog.quarantine(&quarantined, limits, &Actor::Operator).await? {
+            KeepOutcome::Kept => tally.waiting += 1,
+            KeepOutcome::AlreadyKept { .. } | KeepOutcome::Discarded { .. } => {}
+            KeepOutcome::NotWanted | KeepOutcome::Full => {
+                return Err(Unfit::Damaged(
+                    "its centre does not keep what cannot be read (`telerad centre add … --keep-unreadable`), so a sweep will remove it"
+                        .to_owned(),
+                ));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -115,44 +238,79 @@ async fn record(parts: &Parts, arrival: Arrival) -> Result<Option<ArrivalOutcome
     Ok(outcome)
 }
 
-async fn examine(
-    storage: &dyn Storage,
-    object: &ObjectRef,
-    now: domain::Timestamp,
-) -> Result<Arrival, Unfit> {
+/// An object as it was read again, with all its bytes.
+struct Read {
+    bytes: u64,
+    /// Where its data set begins.
+    place: sniff::Place,
+    /// What its file meta says that it is.
+    claim: Claim,
+    guarded: Result<GuardedHeader, guard::Refusal>,
+}
+
+/// Reads an object and looks at its header.
+async fn read(storage: &dyn Storage, object: &ObjectRef) -> Result<Read, Unfit> {
     let damaged = |reason: &dyn std::fmt::Display| Unfit::Damaged(reason.to_string());
-    let Some(ObjectName::Instance { centre, sha256, .. }) = object.key.name() else {
-        return Err(damaged(&"its name is not that of an image"));
-    };
+    let Some(name) = object.key.name() else { return Err(damaged(&"its name is none of ours")) };
     let mut reader = storage.read(object, None).await?;
     let mut file = Sha256::new();
     let mut beginning = Vec::new();
-    let mut guard: Option<(Guard, sniff::Place)> = None;
+    let mut guard: Option<(Result<Guard, guard::Refusal>, sniff::Place)> = None;
     while let Some(piece) = reader.pieces.next().await? {
         file.update(&piece);
-        if let Some((guard, _)) = &mut guard {
-            guard.push(&piece).map_err(|refusal| damaged(&refusal))?;
-            continue;
-        }
-        beginning.extend_from_slice(&piece);
-        let is_whole = beginning.len() as u64 == reader.object_bytes;
-        match sniff::part10(&beginning, is_whole) {
-            Sniffed::More => {}
-            Sniffed::NotDicom(reason) => return Err(damaged(&reason)),
-            Sniffed::DataSet(place) => {
-                let mut fresh = Guard::new(&place.transfer_syntax, GuardLimits::default());
-                fresh.push(&beginning[place.at..]).map_err(|refusal| damaged(&refusal))?;
-                guard = Some((fresh, place));
+        match &mut guard {
+            Some((Ok(watching), _)) => {
+                if let Err(refusal) = watching.push(&piece)
+                    && let Some((watch, _)) = &mut guard
+                {
+                    *watch = Err(refusal);
+                }
+            }
+            Some((Err(_), _)) => {}
+            None => {
+                beginning.extend_from_slice(&piece);
+                let is_whole = beginning.len() as u64 == reader.object_bytes;
+                match sniff::part10(&beginning, is_whole) {
+                    Sniffed::More => {}
+                    Sniffed::NotDicom(reason) => return Err(damaged(&reason)),
+                    Sniffed::DataSet(place) => {
+                        let mut fresh = Guard::new(&place.transfer_syntax, GuardLimits::default());
+                        let pushed = fresh.push(&beginning[place.at..]);
+                        guard = Some((pushed.map(|_| fresh), place));
+                    }
+                }
             }
         }
     }
-    if Sha256Digest::from_bytes(file.finalize().into()) != sha256 {
+    if Sha256Digest::from_bytes(file.finalize().into()) != name.sha256() {
         return Err(damaged(&"its bytes are not those that were stored"));
     }
     let Some((guard, place)) = guard else { return Err(damaged(&"it ends too early")) };
-    let guarded = guard.finish().map_err(|refusal| damaged(&refusal))?;
-    let header = Header::read(&guarded).map_err(|error| damaged(&error))?;
-    let header_bytes = guarded.stored_bytes(place.at as u64, reader.object_bytes);
+    let head = match dimse::split_part10(&beginning[..place.at], true) {
+        Ok(dimse::Split::Found(head)) => head,
+        Ok(_) | Err(_) => dimse::Part10Head::default(),
+    };
+    let claim = Claim {
+        sop_class: head.sop_class_uid.and_then(|uid| SopClassUid::parse(&uid).ok()),
+        sop_instance: head.sop_instance_uid.and_then(|uid| SopInstanceUid::parse(&uid).ok()),
+        transfer_syntax: place.transfer_syntax.clone(),
+    };
+    Ok(Read { bytes: reader.object_bytes, place, claim, guarded: guard.and_then(Guard::finish) })
+}
+
+/// The arrival of an image that rests already.
+fn arrival(
+    centre: CentreId,
+    object: &ObjectRef,
+    Read { bytes, place, guarded, .. }: Read,
+    now: domain::Timestamp,
+) -> Result<Arrival, Unfit> {
+    let guarded = guarded.map_err(|refusal| Unfit::Unreadable(Unreadable::Guard(refusal)))?;
+    let header = Header::read(&guarded).map_err(|error| Unfit::Unreadable(Unreadable::Header(error)))?;
+    let header_bytes = guarded.stored_bytes(place.at as u64, bytes);
+    let Some(name) = object.key.name() else {
+        return Err(Unfit::Damaged("its name is none of ours".to_owned()));
+    };
     Ok(Arrival {
         instance: Instance {
             centre,
@@ -162,8 +320,8 @@ async fn examine(
             sop_class: header.sop_class,
             transfer_syntax: place.transfer_syntax,
             object: object.clone(),
-            bytes: reader.object_bytes,
-            file_sha256: sha256,
+            bytes,
+            file_sha256: name.sha256(),
             attributes: InstanceAttributes { header_bytes, ..header.instance },
             received: now,
         },

@@ -6,8 +6,10 @@ use domain::{
     digest::Sha256Digest,
     image::Instance,
     object::ObjectRef,
+    person::Scope,
     port::{
         Catalog, Storage, StorageError,
+        catalog::QuarantineFilter,
         storage::{Unhurried, read_again},
     },
     study::StudyKey,
@@ -99,6 +101,16 @@ async fn verify(
             verify_object(storage, &instance.object, instance.file_sha256, findings).await?;
         }
         last = Some(end);
+    }
+    for centre in catalog.centres().await? {
+        // As many as the limits of the quarantine let in.
+        let filter =
+            QuarantineFilter { scope: Scope::Centres(vec![centre.id]), decided: true, limit: u32::MAX };
+        let quarantined = catalog.quarantined_objects(&filter).await?;
+        for object in quarantined.iter().filter(|object| object.state.has_bytes()) {
+            findings.objects += 1;
+            verify_object(storage, &object.object, object.sha256, findings).await?;
+        }
     }
     Ok(())
 }

@@ -67,6 +67,48 @@ fn assert_downloaded(head: &str) {
 }
 
 #[test]
+fn a_rebuild_lets_what_cannot_be_read_wait_again() {
+    let Some(python) = named_by("TELERAD_TEST_PYTHON") else { return };
+    let site = site();
+    let north = site.token("north", "admin");
+    let serving = site.serve();
+    let folder = tempfile::tempdir().unwrap();
+    let good = DataSet::image(Form::Explicit, 9);
+    let sent = [("NORTH", write(folder.path(), 1, &truncated(1))), ("NORTH", write(folder.path(), 9, &good))];
+    let statuses: Vec<_> = send(&python, &site, &sent).into_iter().map(|(status, _)| status).collect();
+    assert_eq!(statuses, [NOT_UNDERSTOOD, 0]);
+    assert_eq!(stow(&site, &north, &write(folder.path(), 2, &truncated(2))).0, 409);
+    assert!(serving.stop());
+    assert!(site.run(&["verify"]).starts_with("3 objects"), "an image and two in quarantine");
+
+    // With the catalog in place nothing changes; without it both wait again, and once.
+    assert!(!site.run(&["rebuild"]).contains("quarantine"));
+    for name in ["catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"] {
+        let _ = std::fs::remove_file(site.folder.path().join("data").join(name));
+    }
+    let text = site.run(&["rebuild"]);
+    assert!(text.contains("1 images were taken back"), "{text}");
+    assert!(text.contains("2 objects that cannot be read wait in quarantine again."), "{text}");
+    assert!(!site.run(&["rebuild"]).contains("quarantine"));
+    assert!(site.run(&["verify"]).starts_with("3 objects"));
+    let serving = site.serve();
+    let admin = site.person("root", "admin", None);
+    let found = objects(&admin, false);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    for object in &found {
+        assert_eq!((&object["way"], &object["by_name"]), (&json!("rebuild"), &Value::Null));
+        assert!(object["reason"].as_str().unwrap().contains("(0040,0254)"), "{object}");
+    }
+    let mut instances: Vec<_> = found.iter().map(|object| object["sop_instance"].as_str().unwrap()).collect();
+    instances.sort_unstable();
+    assert_eq!(instances, [instance_uid(1), instance_uid(2)]);
+    let tasks = tasks(&admin);
+    assert_eq!(tasks.len(), 1, "{tasks:#?}");
+    assert!(tasks[0]["reason"].as_str().unwrap().contains("found in storage"), "{tasks:#?}");
+    assert!(serving.stop());
+}
+
+#[test]
 fn what_cannot_be_read_waits_for_a_person() {
     let Some(python) = named_by("TELERAD_TEST_PYTHON") else { return };
     let site = site();

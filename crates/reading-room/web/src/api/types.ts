@@ -372,7 +372,7 @@ export interface QuarantinedObject {
   id: string;
   centre: string;
   centre_name: string;
-  way: "association" | "web" | "upload";
+  way: "association" | "web" | "upload" | "rebuild";
   ae_title: string | null;
   /** The person who sent it; null for a program with a token. */
   by_name: string | null;

@@ -14,6 +14,7 @@ it.each([
 it("says who sent it", () => {
   expect(sender(object({ way: "association", ae_title: "CT_1", by_name: null }))).toBe("sent by CT_1");
   expect(sender(object({ way: "upload", ae_title: null, by_name: "Ana Silva" }))).toBe("uploaded by Ana Silva");
+  expect(sender(object({ way: "rebuild", ae_title: null, by_name: null }))).toBe("found in storage when the catalog was made again");
   expect(sender(object({ way: "web", ae_title: null, by_name: null }))).toBe("sent over the web by a program");
 });
 

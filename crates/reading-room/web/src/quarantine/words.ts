@@ -46,6 +46,8 @@ export function sender({ way, ae_title, by_name }: QuarantinedObject): string {
       return `sent over the web by ${by_name ?? "a program"}`;
     case "upload":
       return `uploaded by ${by_name ?? "a program"}`;
+    case "rebuild":
+      return "found in storage when the catalog was made again";
   }
 }
 
