@@ -14,6 +14,8 @@ const ACCEPT_BYTES_MAX: usize = 8 * 1024;
 pub(crate) const DICOM: &str = "application/dicom";
 /// The media type of DICOM JSON.
 pub(crate) const DICOM_JSON: &str = "application/dicom+json";
+/// The media type of the Native DICOM Model (PS3.19 section A.1).
+pub(crate) const DICOM_XML: &str = "application/dicom+xml";
 /// The media type of bytes.
 pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
 const JSON: &str = "application/json";
@@ -30,6 +32,15 @@ pub(crate) enum Packaging {
     Multipart,
     /// One alone.
     Single,
+}
+
+/// In which form data sets are described.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Described {
+    /// As one array in DICOM JSON, under this name.
+    Json(&'static str),
+    /// As parts, each a Native DICOM Model (PS3.18 section 8.7.3.2.1).
+    Xml,
 }
 
 /// What a media range asks for, seen through `multipart/related`.
@@ -84,18 +95,20 @@ impl Accepted {
         })
     }
 
-    /// The media type for a DICOM JSON answer.
+    /// How data sets are described to a client. XML is for who names it.
     ///
     /// # Errors
-    /// 406 when the client takes no JSON.
-    pub(crate) fn json(&self) -> Result<&'static str, Problem> {
+    /// 406 when the client takes neither.
+    pub(crate) fn described(&self) -> Result<Described, Problem> {
         let offer = |wanted: &Wanted<'_>| match wanted.packaging {
-            Packaging::Multipart => None,
+            Packaging::Multipart => wanted.payload.eq_ignore_ascii_case(DICOM_XML).then_some(Described::Xml),
             Packaging::Single => {
-                [DICOM_JSON, JSON].into_iter().find(|media_type| matches(wanted.payload, media_type))
+                let names = [DICOM_JSON, JSON];
+                names.into_iter().find(|name| matches(wanted.payload, name)).map(Described::Json)
             }
         };
-        self.choose(offer).ok_or_else(|| not_acceptable(&[DICOM_JSON.to_owned()]))
+        let offers = || [DICOM_JSON.to_owned(), format!("{MULTIPART}; type=\"{DICOM_XML}\"")];
+        self.choose(offer).ok_or_else(|| not_acceptable(&offers()))
     }
 
     /// How DICOM files go out, as they are stored.
@@ -214,16 +227,21 @@ mod tests {
     }
 
     #[test]
-    fn json_has_two_names() {
+    fn data_sets_are_described_in_json_unless_xml_is_named() {
+        let (dicom_json, json) = (Some(Described::Json(DICOM_JSON)), Some(Described::Json(JSON)));
         for (accept, expected) in [
-            ("application/dicom+json", Some(DICOM_JSON)),
-            ("application/json", Some(JSON)),
-            ("application/json, application/dicom+json;q=0.9", Some(JSON)),
-            ("application/*", Some(DICOM_JSON)),
-            ("", Some(DICOM_JSON)),
-            (r#"multipart/related; type="application/dicom+xml""#, None),
+            ("application/dicom+json", dicom_json),
+            ("application/json", json),
+            ("application/json, application/dicom+json;q=0.9", json),
+            ("application/*", dicom_json),
+            ("", dicom_json),
+            ("*/*", dicom_json),
+            ("multipart/related", None),
+            (r#"multipart/related; type="application/dicom+xml""#, Some(Described::Xml)),
+            ("multipart/related; type=application/dicom+xml;q=0.1, application/dicom+json", dicom_json),
+            ("application/dicom+xml", None),
         ] {
-            assert_eq!(Accepted::read(accept).unwrap().json().ok(), expected, "{accept}");
+            assert_eq!(Accepted::read(accept).unwrap().described().ok(), expected, "{accept}");
         }
     }
 }

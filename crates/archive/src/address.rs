@@ -32,6 +32,12 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// The same with parts that do not stand in the path.
+    pub(crate) fn naming<const N: usize>(mut self, parts: [(&str, String); N]) -> Self {
+        self.parts.extend(parts.map(|(name, value)| (name.to_owned(), value)));
+        self
+    }
+
     /// The study of the path.
     pub(crate) fn study(&self) -> Result<StudyKey, Problem> {
         let uid = StudyInstanceUid::parse(self.part("study")?).map_err(|_| Problem::unknown())?;

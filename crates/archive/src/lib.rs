@@ -1,4 +1,4 @@
-//! Do: images go out, over DICOMweb: QIDO-RS and WADO-RS (PS3.18 sections 10.4 and 10.6).
+//! Do: images go out, over DICOMweb: QIDO-RS and WADO-RS (PS3.18 sections 10.4 and 10.6), and WADO-URI (section 9).
 //!
 //! Every route stands twice: below `/dicomweb` for callers who see one centre, and below
 //! `/dicomweb/centres/{centre}`. A centre that a caller may not see is answered like one that does not exist.
@@ -8,13 +8,13 @@
 //!
 //! Deviations, on purpose: a request for `application/dicom` that names no transfer syntax is answered as
 //! stored, where PS3.18 section 8.7.3.5.2 would have every object rewritten to Explicit VR Little Endian,
-//! since all clients that we know read what scanners write and a copy keeps the digest; `fuzzymatching` is
-//! answered with literal matching and a warning, as section 8.3.4.2 allows.
+//! since all clients that we know read what scanners write and a copy keeps the digest.
 
 mod accept;
 mod address;
 mod audit;
 mod bulk;
+mod capabilities;
 mod config;
 mod conversion;
 mod fetch;
@@ -23,15 +23,20 @@ mod held;
 pub mod limits;
 mod metadata;
 mod multipart;
+mod native;
 mod query;
 mod rendered;
 mod retrieve;
 pub mod upkeep;
 mod validator;
+mod wado_uri;
 
 use std::sync::{Arc, Mutex};
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    routing::{get, options},
+};
 use domain::port::{Catalog, Clock, Storage};
 use tokio::sync::Semaphore;
 
@@ -67,7 +72,7 @@ struct Shared {
 
 type State = Arc<Shared>;
 
-/// The routes of QIDO-RS and WADO-RS. Who calls must have been found out before (`gate::Gate::layer`).
+/// The routes of QIDO-RS, WADO-RS and WADO-URI. Who calls must have been found out before (`gate::Gate::layer`).
 pub fn router(archive: Archive) -> Router {
     let Archive { catalog, storage, clock, config } = archive;
     let shared = Arc::new(Shared {
@@ -97,6 +102,8 @@ fn routes(prefix: &str) -> Router<State> {
     let instance = format!("{series}/instances/{{instance}}");
     let frames = format!("{instance}/frames/{{frames}}");
     Router::new()
+        .route(prefix, options(capabilities::retrieve))
+        .route(&format!("{prefix}/wado"), get(wado_uri::get))
         .route(&format!("{prefix}/studies"), get(query::studies))
         .route(&format!("{prefix}/series"), get(query::series))
         .route(&format!("{prefix}/instances"), get(query::instances))

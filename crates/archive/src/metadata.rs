@@ -1,4 +1,4 @@
-//! WADO-RS metadata (PS3.18 section 10.4.1.1.5) as DICOM JSON: the headers of the objects, without their bulk
+//! WADO-RS metadata (PS3.18 section 10.4.1.1.5) as DICOM JSON or XML: the headers of the objects, without their bulk
 //! data.
 //!
 //! A series is read with a few ranged reads at a time and written while it is read. What was written is kept
@@ -27,10 +27,11 @@ use gate::Problem;
 
 use crate::{
     State,
-    accept::Accepted,
-    address::Target,
+    accept::{Accepted, Described},
+    address::{Target, instance_address},
     conversion,
     fetch::broken_off,
+    native,
     validator::{Kept, Validator},
 };
 
@@ -70,14 +71,18 @@ pub(crate) async fn instance(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let instance = target.known_instance(&shared).await?;
-    let media_type = Accepted::of(&headers, &uri)?.json()?;
+    let described = Accepted::of(&headers, &uri)?.described()?;
     shared.note(&target.caller, Action::ImagesRetrieved, &target.centre, Some(&target.study()?)).await?;
     let validator = Validator::new(format!("{FORM}-{}", instance.file_sha256), Kept::Object);
     if let Some(response) = validator.not_modified(&headers) {
         return Ok(response);
     }
+    let mut rules = rules(&shared, &target.study()?).await?;
+    let Described::Json(media_type) = described else {
+        return Ok(validator.put_on(native(&shared, target.base, vec![instance], rules).await?));
+    };
     let mut body = BytesMut::from(&b"["[..]);
-    let rule = rules(&shared, &target.study()?).await?.remove(&instance.series);
+    let rule = rules.remove(&instance.series);
     body.extend_from_slice(&conversion::json(&shared, &instance, rule, &target.base).await?);
     body.extend_from_slice(b"]");
     Ok(validator.put_on(([(header::CONTENT_TYPE, media_type)], body.freeze()).into_response()))
@@ -90,7 +95,7 @@ async fn of_series(
     headers: &HeaderMap,
     uri: &Uri,
 ) -> Result<Response, Problem> {
-    let media_type = Accepted::of(headers, uri)?.json()?;
+    let described = Accepted::of(headers, uri)?.described()?;
     // The generation is read before the instances: what is kept under it may hold more than it, never less.
     let study = target.known_study(shared).await?;
     let validator = Validator::new(format!("{FORM}-{}", study.generation), Kept::List);
@@ -100,6 +105,9 @@ async fn of_series(
         return Ok(response);
     }
     let mut rules = rules(shared, &study.key).await?;
+    let Described::Json(media_type) = described else {
+        return Ok(validator.put_on(native(shared, target.base.clone(), instances, rules).await?));
+    };
     let name = |series: &SeriesInstanceUid| Name {
         study: study.key.clone(),
         series: series.clone(),
@@ -116,6 +124,27 @@ async fn of_series(
             .flat_map(move |(name, rule, instances)| written(shared.clone(), name, rule, instances))
     };
     Ok(validator.put_on(array(media_type, written).await?))
+}
+
+/// The objects as XML.
+async fn native(
+    shared: &State,
+    base: String,
+    instances: Vec<Instance>,
+    rules: HashMap<SeriesInstanceUid, CharacterSetRule>,
+) -> Result<Response, Problem> {
+    let (shared, at_once) = (shared.clone(), shared.config.objects_at_once.max(1));
+    let described = stream::iter(instances)
+        .map(move |instance| {
+            let (shared, base, rule) = (shared.clone(), base.clone(), rules.get(&instance.series).cloned());
+            async move {
+                let location = format!("{}/metadata", instance_address(&base, &instance));
+                let written = object(shared, instance.clone(), rule, base).await?;
+                Ok((location, native::parsed(&instance, &written)?))
+            }
+        })
+        .buffered(at_once);
+    native::answer(described).await
 }
 
 /// How texts of the series of a study are read, where a rule says so.

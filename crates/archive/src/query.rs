@@ -1,8 +1,8 @@
-//! QIDO-RS (PS3.18 section 10.6): studies, series and instances that match, as DICOM JSON in ISO_IR 192.
+//! QIDO-RS (PS3.18 section 10.6): studies, series and instances that match, as DICOM JSON in ISO_IR 192 or as XML.
 //!
 //! What the catalog knows can be matched and returned; what it does not know (a key of the request that
 //! stands only in the objects) is named in a `Warning`, as section 8.3.4 asks. Nothing that matches is `200`
-//! with `[]`: clients take that and `204` alike, and an array is an array.
+//! with `[]`: clients take that and `204` alike, and an array is an array. In XML it is `204`.
 
 mod attributes;
 mod matching;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use axum::{
     Json,
     extract::State as Here,
-    http::{HeaderMap, HeaderValue, Uri, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
 use domain::{
@@ -22,14 +22,20 @@ use domain::{
     study::{Series, Study},
     uid::SeriesInstanceUid,
 };
+use futures::stream;
 use gate::Problem;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use self::{
     attributes::{Level, Row},
     request::Search,
 };
-use crate::{Shared, State, accept::Accepted, address::Target};
+use crate::{
+    Shared, State,
+    accept::{Accepted, Described},
+    address::Target,
+    native,
+};
 
 pub(crate) use request::parameters;
 
@@ -82,7 +88,7 @@ pub(crate) async fn series_of_study(
     let study = asked.study().await?;
     let mut page = Page::new(&asked.search);
     asked.series_of(&study, &mut page).await?;
-    Ok(asked.answer(page))
+    asked.answer(page).await
 }
 
 /// Instances of a study.
@@ -96,7 +102,7 @@ pub(crate) async fn instances_of_study(
     let study = asked.study().await?;
     let mut page = Page::new(&asked.search);
     asked.instances_of(&study, None, &mut page).await?;
-    Ok(asked.answer(page))
+    asked.answer(page).await
 }
 
 /// Instances of a series.
@@ -112,7 +118,7 @@ pub(crate) async fn instances_of_series(
     if asked.instances_of(&study, Some(&series), &mut page).await? == 0 {
         return Err(Problem::unknown());
     }
-    Ok(asked.answer(page))
+    asked.answer(page).await
 }
 
 /// A question that has been understood.
@@ -120,7 +126,7 @@ struct Asked<'a> {
     shared: &'a Shared,
     target: Target,
     search: Search,
-    media_type: &'static str,
+    described: Described,
 }
 
 impl<'a> Asked<'a> {
@@ -131,10 +137,10 @@ impl<'a> Asked<'a> {
         uri: &Uri,
         levels: (Level, Level),
     ) -> Result<Self, Problem> {
-        let media_type = Accepted::of(headers, uri)?.json()?;
+        let described = Accepted::of(headers, uri)?.described()?;
         let search = Search::read(uri, levels)?;
         target.require_centre(shared).await?;
-        Ok(Self { shared, target, search, media_type })
+        Ok(Self { shared, target, search, described })
     }
 
     /// The study of the path.
@@ -176,13 +182,13 @@ impl<'a> Asked<'a> {
                 }
             }
             if found < filter.limit {
-                return Ok(self.answer(page));
+                return self.answer(page).await;
             }
             filter.offset = filter.offset.saturating_add(found);
             scanned += found;
         }
         page.is_cut |= !page.is_over;
-        Ok(self.answer(page))
+        self.answer(page).await
     }
 
     /// Offers the series of a study.
@@ -226,21 +232,40 @@ impl<'a> Asked<'a> {
         Ok(instances.len())
     }
 
-    fn answer(&self, page: Page) -> Response {
+    async fn answer(&self, page: Page) -> Result<Response, Problem> {
         let mut warnings = self.search.warnings.clone();
         if page.is_cut {
             warnings.push("There are additional results that can be requested".to_owned());
         }
-        let mut response = Json(Value::Array(page.rows)).into_response();
+        let mut response = match self.described {
+            Described::Json(media_type) => {
+                let mut response = Json(Value::Array(page.rows)).into_response();
+                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+                response
+            }
+            // There is no such thing as no part.
+            Described::Xml if page.rows.is_empty() => StatusCode::NO_CONTENT.into_response(),
+            Described::Xml => {
+                let rows = page.rows.into_iter().filter_map(|row| match row {
+                    Value::Object(row) => Some(Ok((location(&row), row))),
+                    _ => None,
+                });
+                native::answer(stream::iter(rows.collect::<Vec<_>>())).await?
+            }
+        };
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.media_type));
         for warning in warnings {
             if let Ok(warning) = HeaderValue::try_from(format!("299 telerad \"{warning}\"")) {
                 headers.append(header::WARNING, warning);
             }
         }
-        response
+        Ok(response)
     }
+}
+
+/// Where the thing can be had that a row is about.
+fn location(row: &Map<String, Value>) -> String {
+    row.get("00081190").and_then(|url| url["Value"][0].as_str()).unwrap_or_default().to_owned()
 }
 
 /// The rows of an answer while they are gathered.

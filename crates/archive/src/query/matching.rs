@@ -1,8 +1,10 @@
 //! How a value of a query is compared with what is known (PS3.4 section C.2.2.2): lists of UIDs, wild cards,
-//! ranges of dates and times. Names are compared without regard to case, everything else exactly.
+//! ranges of dates and times. Names are compared without regard to case, everything else exactly. Fuzzy
+//! matching compares the beginnings of a name's words.
 
 use jiff::civil::Date;
 use serde_json::Value;
+use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
 
 use super::attributes::{Attribute, Kind};
 
@@ -28,6 +30,8 @@ pub(crate) enum Pattern {
     Text(String),
     /// With `*` and `?`, without regard to case.
     Name(String),
+    /// Each of these words begins one of the name's, without regard to case, accents and order.
+    Fuzzy(Vec<String>),
 }
 
 impl Pattern {
@@ -53,6 +57,14 @@ impl Pattern {
             Kind::Number => value.parse().ok().map(Self::Number),
             Kind::Text => Some(Self::Text(value.to_owned())),
             Kind::Name => Some(Self::Name(value.to_owned())),
+        }
+    }
+
+    /// The same for fuzzy matching, which is of names alone (PS3.18 section 8.3.4.2).
+    pub(crate) fn fuzzy(self) -> Self {
+        match self {
+            Self::Name(text) => Self::Fuzzy(words(&text)),
+            other => other,
         }
     }
 
@@ -88,8 +100,20 @@ impl Pattern {
                 let mut groups = groups.iter().filter_map(|group| name.get(group)?.as_str());
                 groups.any(|group| is_like(&group.to_lowercase(), &pattern))
             }),
+            Self::Fuzzy(wanted) => values.iter().any(|name| {
+                let groups = ["Alphabetic", "Ideographic", "Phonetic"];
+                let groups = groups.iter().filter_map(|group| name.get(group)?.as_str());
+                let of_name: Vec<String> = groups.flat_map(words).collect();
+                wanted.iter().all(|wanted| of_name.iter().any(|word| word.starts_with(wanted)))
+            }),
         }
     }
+}
+
+/// The words of a name in small letters, without accents.
+fn words(text: &str) -> Vec<String> {
+    let plain: String = text.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase).collect();
+    plain.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 fn any(values: &[Value], is_wanted: impl Fn(&str) -> bool) -> bool {
@@ -218,6 +242,24 @@ mod tests {
         {
             assert_eq!(matches(tags::PATIENT_NAME, pattern, name.clone()), expected, "{pattern}");
         }
+    }
+
+    #[test]
+    fn fuzzy_names_match_word_by_word() {
+        let name = json!({"Alphabetic": "Núñez García^María José", "Ideographic": "山田^太郎"});
+        for (wanted, expected) in [
+            ("nunez", true),
+            ("maria nunez", true),
+            ("GARC^mar", true),
+            ("*jose*", true),
+            ("山田", true),
+            ("nunez peter", false),
+            ("ria", false),
+        ] {
+            let pattern = Pattern::read(attribute(tags::PATIENT_NAME).unwrap(), wanted).unwrap().fuzzy();
+            assert_eq!(pattern.matches(std::slice::from_ref(&name)), expected, "{wanted}");
+        }
+        assert_eq!(Pattern::Text("a".to_owned()).fuzzy(), Pattern::Text("a".to_owned()));
     }
 
     #[test]

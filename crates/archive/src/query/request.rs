@@ -79,16 +79,26 @@ impl Search {
             offset: 0,
             warnings: Vec::new(),
         };
-        let (mut unmatched, mut not_returned) = (Vec::new(), Vec::new());
+        let (mut unmatched, mut not_returned, mut is_fuzzy) = (Vec::new(), Vec::new(), false);
         for (name, value) in parameters(uri)? {
             match name.to_ascii_lowercase().as_str() {
                 "accept" | "charset" => {}
                 "limit" => search.limit = number(&name, &value)?,
                 "offset" => search.offset = number(&name, &value)?,
-                "fuzzymatching" => search.fuzzy(&value)?,
+                "fuzzymatching" => {
+                    is_fuzzy = match value.as_str() {
+                        "true" => true,
+                        "false" => false,
+                        _ => return Err(Problem::bad_request("fuzzymatching is true or false.")),
+                    };
+                }
                 "includefield" => search.include(&value, &mut not_returned),
                 _ => search.key(&name, &value, &mut unmatched)?,
             }
+        }
+        if is_fuzzy {
+            let fuzzy = |(attribute, pattern): (_, Pattern)| (attribute, pattern.fuzzy());
+            search.keys = search.keys.into_iter().map(fuzzy).collect();
         }
         search.warn("These keys are not supported and were not matched", &unmatched);
         search.warn("These attributes are not supported and are not returned", &not_returned);
@@ -110,19 +120,6 @@ impl Search {
             *pattern == Pattern::Any || put_in_filter(&mut StudyFilter::default(), attribute.tag, pattern)
         };
         self.level == Level::Study && self.keys.iter().all(is_put)
-    }
-
-    fn fuzzy(&mut self, value: &str) -> Result<(), Problem> {
-        match value {
-            "false" => {}
-            // The words of PS3.18 section 8.3.4.2.
-            "true" => self.warnings.push(
-                "The fuzzymatching parameter is not supported. Only literal matching has been performed."
-                    .to_owned(),
-            ),
-            _ => return Err(Problem::bad_request("fuzzymatching is true or false.")),
-        }
-        Ok(())
     }
 
     fn include(&mut self, value: &str, not_returned: &mut Vec<String>) {

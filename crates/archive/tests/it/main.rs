@@ -15,3 +15,4 @@ mod retrieve;
 mod support;
 mod upkeep;
 mod visibility;
+mod web;

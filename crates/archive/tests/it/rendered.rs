@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use crate::support::Bench;
 
 /// Width and height of a PNG, out of its first chunk.
-fn png_size(bytes: &[u8]) -> (u32, u32) {
+pub fn png_size(bytes: &[u8]) -> (u32, u32) {
     assert!(bytes.starts_with(b"\x89PNG\r\n\x1a\n"));
     let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
     (number(16), number(20))

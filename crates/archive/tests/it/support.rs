@@ -220,7 +220,11 @@ impl Bench {
     }
 
     pub async fn ask(&self, who: &Who, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut request = Request::get(path).header(header::HOST, "images.example");
+        self.call("GET", who, path, headers).await
+    }
+
+    pub async fn call(&self, method: &str, who: &Who, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, "images.example");
         request = match who {
             Who::Token(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
             Who::Cookie(value) => request.header(header::COOKIE, format!("{SESSION_COOKIE}={value}")),
