@@ -31,6 +31,22 @@ const SENT: &[&str] = &[
     "multipart/related; type=\"application/dicom+xml\"",
 ];
 const SEARCHED: &[&str] = &["{attributeID}", "includefield", "fuzzymatching", "limit", "offset"];
+const NAMED: &[&str] = &[
+    "requestType",
+    "studyUID",
+    "seriesUID",
+    "objectUID",
+    "contentType",
+    "transferSyntax",
+    "frameNumber",
+    "rows",
+    "columns",
+    "region",
+    "windowCenter",
+    "windowWidth",
+    "imageQuality",
+    "annotation",
+];
 const DRAWN: &[&str] = &["window", "viewport", "quality", "annotation"];
 
 /// One thing that can be done.
@@ -79,8 +95,7 @@ const METHODS: &[Method] = methods! {
     GET RetrieveFrameThumbnail "studies/{study}/series/{series}/instances/{instance}/frames/{frames}/thumbnail" DRAWN, &[] => PICTURES;
     GET SearchForSeries "series" SEARCHED, &[] => DESCRIBED;
     GET SearchForInstances "instances" SEARCHED, &[] => DESCRIBED;
-    GET RetrieveByURI "wado" &["requestType", "studyUID", "seriesUID", "objectUID", "contentType", "transferSyntax", "frameNumber",
-        "rows", "columns", "region", "windowCenter", "windowWidth", "imageQuality", "annotation"], &[] => &[DICOM, "image/jpeg", "image/png"];
+    GET RetrieveByURI "wado" NAMED, &[] => &[DICOM, "image/jpeg", "image/png"];
     POST RequestStorageCommitment "commitment-requests/{transaction}" &[], &[DICOM_JSON] => &[DICOM_JSON];
     GET GetStorageCommitmentResult "commitment-requests/{transaction}" &[], &[] => &[DICOM_JSON];
 };
