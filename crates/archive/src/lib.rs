@@ -33,10 +33,7 @@ mod wado_uri;
 
 use std::sync::{Arc, Mutex};
 
-use axum::{
-    Router,
-    routing::{get, options},
-};
+use axum::{Router, routing::get};
 use domain::port::{Catalog, Clock, Storage};
 use tokio::sync::Semaphore;
 
@@ -102,7 +99,7 @@ fn routes(prefix: &str) -> Router<State> {
     let instance = format!("{series}/instances/{{instance}}");
     let frames = format!("{instance}/frames/{{frames}}");
     Router::new()
-        .route(prefix, options(capabilities::retrieve))
+        .route(prefix, get(wado_uri::get).options(capabilities::retrieve))
         .route(&format!("{prefix}/wado"), get(wado_uri::get))
         .route(&format!("{prefix}/studies"), get(query::studies))
         .route(&format!("{prefix}/series"), get(query::series))

@@ -105,6 +105,8 @@ impl Asked {
                 "seriesUID" => asked.series = value,
                 "objectUID" => asked.object = value,
                 "contentType" => asked.content_type = Some(value),
+                // What is stored, which is given anyway when nothing is said.
+                "transferSyntax" if value == "*" => {}
                 "transferSyntax" => {
                     let syntax = TransferSyntaxUid::parse(&value).map_err(|_| malformed())?;
                     asked.transfer_syntax = Some(syntax);

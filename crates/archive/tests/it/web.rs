@@ -80,6 +80,10 @@ async fn one_object_comes_by_parameters() {
     let object = bench.get(&program, &path("&contentType=application/dicom")).await;
     assert_eq!(object.header("content-type"), "application/dicom; transfer-syntax=1.2.840.10008.1.2.1");
     assert_eq!(object.body, image.file);
+    assert_eq!(
+        bench.get(&program, &path("&contentType=application/dicom&transferSyntax=*")).await.body,
+        image.file
+    );
     let warned = bench.get(&program, &path("&contentType=application%2Fdicom&rows=64")).await;
     assert!(warned.header("warning").contains("not used"));
 

@@ -105,7 +105,8 @@ fn compare(site: &Site, tokens: &[String], samples: &[Sample]) {
     assert!(wrong.is_empty(), "not byte-identical: {wrong:#?}");
 }
 
-pub fn feed(program: &str, arguments: &[&str], lines: &str) {
+/// Runs a program on lines; what it said.
+pub fn feed(program: &str, arguments: &[&str], lines: &str) -> String {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -117,6 +118,7 @@ pub fn feed(program: &str, arguments: &[&str], lines: &str) {
     let output = child.wait_with_output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{program}: {out}\n{err}");
+    out.into_owned()
 }
 
 pub fn script(name: &str) -> String {
@@ -239,6 +241,38 @@ fn pynetdicom_stores() {
     });
     feed(&python, &[&script("pynetdicom_store.py"), "127.0.0.1", &site.dicom.to_string()], &lines);
     compare(&site, &tokens, &samples);
+}
+
+/// The folder with the JavaScript client, which `make test` fills; `None`, and a line that says so, where it is not there.
+fn javascript() -> Option<PathBuf> {
+    let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reading-room/web");
+    let is_there = web.join("node_modules/dicomweb-client").is_dir();
+    if !is_there {
+        eprintln!("SKIPPED: the JavaScript dicomweb-client is not installed; run `make test`");
+    }
+    is_there.then_some(web)
+}
+
+#[test]
+fn the_javascript_client_stores_and_reads_everything() {
+    let Some(web) = javascript() else { return };
+    let (site, _serving, tokens) = site();
+    let mut lines = String::new();
+    // The client reads whole studies each time: one slice of a scan stands for all of them, and the fixtures for the collection.
+    let fixtures = testkit::samples::fixtures();
+    let is_one_of_many = |path: &Path| {
+        path.parent().is_some_and(|folder| folder.ends_with("ct-head-ge-28")) && !path.ends_with("01.dcm")
+    };
+    for sample in
+        samples().iter().filter(|sample| sample.path.starts_with(&fixtures) && !is_one_of_many(&sample.path))
+    {
+        let centre = sample.centre;
+        let url = site.url(&format!("/dicomweb/centres/c{centre}"));
+        writeln!(lines, "{url}\t{}\t{}", tokens[centre], sample.path.display()).unwrap();
+    }
+    let said = feed("node", &[&script("dicomweb_client.mjs"), web.to_str().unwrap()], &lines);
+    let undrawn: Vec<PathBuf> = serde_json::from_str(&said).unwrap();
+    assert!(undrawn.is_empty(), "no picture of {undrawn:#?}");
 }
 
 #[test]
