@@ -29,6 +29,10 @@ struct WirePolicy {
     certificate: Option<WireCertificate>,
     storage: bool,
     commitment: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    query: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    retrieve: bool,
     address: Option<WireAddress>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     character_set: Option<String>,
@@ -61,6 +65,8 @@ impl WirePolicy {
             certificate,
             storage: policy.services.storage,
             commitment: policy.services.commitment,
+            query: policy.services.query,
+            retrieve: policy.services.retrieve,
             address: address.map(|PeerAddress { host, port, tls }| WireAddress { host, port, tls }),
             character_set: policy.character_set.as_ref().map(ToString::to_string),
         }
@@ -83,7 +89,12 @@ impl WirePolicy {
             networks: self.networks.iter().map(|text| Network::parse(text)).collect::<Option<_>>()?,
             requires_tls: self.requires_tls,
             certificate,
-            services: AllowedServices { storage: self.storage, commitment: self.commitment },
+            services: AllowedServices {
+                storage: self.storage,
+                commitment: self.commitment,
+                query: self.query,
+                retrieve: self.retrieve,
+            },
             address: self.address.map(|WireAddress { host, port, tls }| PeerAddress { host, port, tls }),
             character_set,
         })
@@ -165,7 +176,7 @@ mod tests {
             networks: vec![Network::parse("192.0.2.0/24").unwrap()],
             requires_tls: true,
             certificate: Some(CertificateRule::Subject("CN=ct".to_owned())),
-            services: AllowedServices { storage: true, commitment: false },
+            services: AllowedServices { commitment: false, ..AllowedServices::default() },
             address: PeerAddress::parse("pacs:2762", true),
             character_set: None,
         };
@@ -178,6 +189,13 @@ mod tests {
         let policy = PeerPolicy { character_set: CharacterSetRule::new("ISO_IR 100", true), ..policy };
         let golden =
             golden.replace("\"tls\":true}}", "\"tls\":true},\"character_set\":\"force ISO_IR 100\"}");
+        assert_eq!(json(&WirePolicy::new(&policy)), golden);
+        assert_eq!(read(&golden), Some(policy.clone()));
+
+        let services = AllowedServices { query: true, retrieve: true, ..policy.services };
+        let golden =
+            golden.replace("\"commitment\":false", "\"commitment\":false,\"query\":true,\"retrieve\":true");
+        let policy = PeerPolicy { services, ..policy };
         assert_eq!(json(&WirePolicy::new(&policy)), golden);
         assert_eq!(read(&golden), Some(policy));
     }

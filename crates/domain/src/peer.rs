@@ -16,7 +16,7 @@ use crate::{
 /// Most networks in one policy; a list that people can still read.
 pub const NETWORKS_MAX: usize = 64;
 
-/// What a centre allows one AE title. The default allows everything that an unlisted address may do, and calls nobody.
+/// What a centre allows one AE title. The default lets it store from anywhere and shows it nothing, and calls nobody.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PeerPolicy {
     /// Where it may call from; empty means anywhere.
@@ -40,11 +40,16 @@ pub struct AllowedServices {
     pub storage: bool,
     /// Storage commitment.
     pub commitment: bool,
+    /// C-FIND: lists of patients and studies of the centre.
+    pub query: bool,
+    /// C-GET and C-MOVE: images of the centre.
+    pub retrieve: bool,
 }
 
+/// Who sends images may send them. To see those of others is granted.
 impl Default for AllowedServices {
     fn default() -> Self {
-        Self { storage: true, commitment: true }
+        Self { storage: true, commitment: true, query: false, retrieve: false }
     }
 }
 

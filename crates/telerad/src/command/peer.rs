@@ -36,10 +36,10 @@ pub struct PeerRules {
     /// Subject of the certificate that it must show, as the log prints it: `CN=scanner, O=North Clinic`.
     #[arg(long, value_name = "SUBJECT")]
     certificate_subject: Option<String>,
-    /// What it may ask for; everything when not given.
+    /// What it may ask for; storage and commitment when not given.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "SERVICE,…")]
     services: Vec<ServiceWord>,
-    /// Where it is called, for reports of storage commitment.
+    /// Where it is called, for reports of storage commitment and for images that are moved to it.
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<String>,
     /// It is called over TLS.
@@ -86,6 +86,10 @@ pub enum ServiceWord {
     Storage,
     /// Storage commitment.
     Commitment,
+    /// C-FIND: it sees the centre's lists of patients and studies.
+    Query,
+    /// C-GET and C-MOVE: it gets the centre's images.
+    Retrieve,
 }
 
 impl PeerRules {
@@ -115,18 +119,27 @@ impl PeerRules {
                 None => return refuse(format!("{text:?} is no address: HOST:PORT is")),
             },
         };
-        let may = |word| self.services.is_empty() || self.services.contains(&word);
         Ok(PeerPolicy {
             networks,
             requires_tls: self.require_tls,
             certificate,
-            services: AllowedServices {
-                storage: may(ServiceWord::Storage),
-                commitment: may(ServiceWord::Commitment),
-            },
+            services: self.allowed(),
             address,
             character_set: self.texts.rule()?,
         })
+    }
+
+    fn allowed(&self) -> AllowedServices {
+        if self.services.is_empty() {
+            return AllowedServices::default();
+        }
+        let may = |word| self.services.contains(&word);
+        AllowedServices {
+            storage: may(ServiceWord::Storage),
+            commitment: may(ServiceWord::Commitment),
+            query: may(ServiceWord::Query),
+            retrieve: may(ServiceWord::Retrieve),
+        }
     }
 
     /// Keeps the rules.
@@ -185,11 +198,9 @@ fn show_one(ae: &AeTitle, policy: &PeerPolicy) {
         (None, true) => "over TLS".to_owned(),
         (None, false) => "with or without TLS".to_owned(),
     };
-    let AllowedServices { storage, commitment } = policy.services;
-    let services: Vec<&str> = [(storage, "storage"), (commitment, "commitment")]
-        .into_iter()
-        .filter_map(|(may, word)| may.then_some(word))
-        .collect();
+    let AllowedServices { storage, commitment, query, retrieve } = policy.services;
+    let words = [(storage, "storage"), (commitment, "commitment"), (query, "query"), (retrieve, "retrieve")];
+    let services: Vec<&str> = words.into_iter().filter_map(|(may, word)| may.then_some(word)).collect();
     let called = match &policy.address {
         None => "is not called".to_owned(),
         Some(address) if address.tls => format!("is called at {address} over TLS"),

@@ -21,7 +21,7 @@ pub async fn policies_stay_with_their_titles(catalog: Arc<dyn Catalog>) {
         networks: vec![Network::parse("192.0.2.0/24").unwrap(), Network::parse("2001:db8::/32").unwrap()],
         requires_tls: true,
         certificate: Some(CertificateRule::Fingerprint(Sha256Digest::of(b"certificate"))),
-        services: AllowedServices { storage: false, commitment: true },
+        services: AllowedServices { storage: false, commitment: true, query: true, retrieve: false },
         address: PeerAddress::parse("pacs.example:104", true),
         character_set: CharacterSetRule::new("ISO_IR 144", false),
     };
