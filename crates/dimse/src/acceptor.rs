@@ -2,6 +2,8 @@
 //! It decides what is protocol (contexts, fragments, message ids) and leaves what is policy (who may come in, what is
 //! kept, how long a peer may be silent) to its caller.
 
+mod retrieval;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
@@ -19,13 +21,18 @@ use crate::command::{self, CommandSet, CommandWriter, Priority, element};
 use crate::commitment::{self, CommitmentReport, CommitmentRequest};
 use crate::error::{CallError, ProtocolError};
 use crate::file_meta::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
+use crate::query::Asked;
 use crate::service::Service;
 use crate::status::Status;
 use crate::text;
 use crate::wire::{self, AbortSource, Assembler, Fragment, PduReader, Phase, Piece, Step};
+use retrieval::{PeerRoles, Sending};
 
 /// Application context name of DICOM (PS3.7 section A.2.1).
 pub(crate) const APPLICATION_CONTEXT: &str = uids::DICOM_APPLICATION_CONTEXT;
+
+/// Most bytes of answers that wait behind an object; each has about a hundred. An honest peer has few requests open.
+const WAITING_BYTES_MAX: usize = 64 * 1024;
 
 /// Maximum length that is assumed of a peer which does not state one, in bytes: what the oldest peers take.
 const SILENT_PEER_MAXIMUM: u32 = 16 * 1024;
@@ -46,6 +53,8 @@ pub struct AcceptorConfig {
     /// Most operations that may wait for an answer. The asynchronous operations window is not negotiated, so an
     /// honest peer has one; some overlap is borne.
     pub max_outstanding: usize,
+    /// Whether query and retrieve are offered.
+    pub offers_query_retrieve: bool,
 }
 
 impl AcceptorConfig {
@@ -59,6 +68,7 @@ impl AcceptorConfig {
             max_command_set: 64 * 1024,
             max_notice: 4 * 1024 * 1024,
             max_outstanding: 16,
+            offers_query_retrieve: false,
         }
     }
 }
@@ -93,6 +103,20 @@ pub enum Event {
     /// The peer answered what [`Acceptor::report`] told it.
     ReportAnswered {
         /// Message id of the report.
+        message_id: u16,
+        /// The answer.
+        status: Status,
+    },
+    /// C-FIND, C-MOVE or C-GET, where they are offered. Answer with [`Acceptor::reply`].
+    Asked(Asked),
+    /// The peer cancels an [`Event::Asked`] that is open. It still wants its last answer.
+    Cancelled {
+        /// Message id of the request.
+        message_id: u16,
+    },
+    /// The peer answered a sub-operation that [`Acceptor::begin_giving`] began.
+    StoreAnswered {
+        /// Message id of the sub-operation.
         message_id: u16,
         /// The answer.
         status: Status,
@@ -175,15 +199,20 @@ pub enum ContextDecision {
 }
 
 impl ContextDecision {
-    /// Storage and verification take the first transfer syntax whatever it is, since nothing is decoded; a notice or a
-    /// commitment has to be read, so its context takes the first one that can be.
-    fn on(abstract_syntax: &str, transfer_syntaxes: &[String]) -> Self {
+    /// Storage and verification take the first transfer syntax whatever it is, since nothing is decoded; a notice, a
+    /// commitment or an identifier has to be read, so its context takes the first one that can be.
+    fn on(config: &AcceptorConfig, abstract_syntax: &str, transfer_syntaxes: &[String]) -> Self {
         let usable: fn(&str) -> bool = match Service::of(abstract_syntax) {
             Service::Unsupported => return Self::AbstractSyntaxNotSupported,
-            Service::Verification | Service::Storage => text::is_uid,
-            Service::InstanceAvailability | Service::Commitment => {
-                |uid| NoticeSyntax::from_uid(uid).is_some()
+            Service::Find(_) | Service::Move(_) | Service::Get(_) if !config.offers_query_retrieve => {
+                return Self::AbstractSyntaxNotSupported;
             }
+            Service::Verification | Service::Storage => text::is_uid,
+            Service::InstanceAvailability
+            | Service::Commitment
+            | Service::Find(_)
+            | Service::Move(_)
+            | Service::Get(_) => |uid| NoticeSyntax::from_uid(uid).is_some(),
         };
         match transfer_syntaxes.iter().find(|uid| usable(uid)) {
             Some(uid) => Self::Accepted { transfer_syntax: uid.clone() },
@@ -346,11 +375,16 @@ struct Deciding {
     results: Vec<PresentationContextResult>,
     /// Answers to proposed roles (PS3.7 section D.3.3.4).
     roles: Vec<UserVariableItem>,
+    /// The peer may not store.
+    is_storage_withheld: bool,
 }
 
 #[derive(Debug)]
 struct AcceptedContext {
     service: Service,
+    abstract_syntax: String,
+    /// What the peer may do, in a context of storage.
+    roles: PeerRoles,
     transfer_syntax: String,
 }
 
@@ -360,6 +394,8 @@ enum Kind {
     Store,
     Create,
     Action,
+    /// C-FIND, C-MOVE or C-GET.
+    Asked,
 }
 
 /// An operation without an answer.
@@ -368,6 +404,10 @@ struct Operation {
     context_id: u8,
     message_id: u16,
     kind: Kind,
+    /// Command field (0000,0100) of the request.
+    field: u16,
+    /// What was asked, until its identifier is complete.
+    asked: Option<Box<Asked>>,
     sop_class_uid: Option<String>,
     sop_instance_uid: Option<String>,
     is_receiving: bool,
@@ -400,7 +440,11 @@ pub struct Acceptor {
     fragment_size: usize,
     /// The report that the peer has not answered: context and message id.
     reporting: Option<(u8, u16)>,
-    last_report_id: u16,
+    last_message_id: u16,
+    /// The sub-operation that the peer has not answered.
+    sending: Option<Sending>,
+    /// What is to be sent behind the object of the sub-operation.
+    waiting: BytesMut,
 }
 
 impl Acceptor {
@@ -419,7 +463,9 @@ impl Acceptor {
             out: BytesMut::new(),
             fragment_size: wire::fragment_size(SILENT_PEER_MAXIMUM, SILENT_PEER_MAXIMUM),
             reporting: None,
-            last_report_id: 0,
+            last_message_id: 0,
+            sending: None,
+            waiting: BytesMut::new(),
         }
     }
 
@@ -490,7 +536,7 @@ impl Acceptor {
             Sink::Notice { bytes, .. } => bytes.len(),
             Sink::Nowhere | Sink::Discard { .. } | Sink::Store { .. } => 0,
         };
-        self.reader.buffered() + self.assembler.buffered() + notice + self.out.len()
+        self.reader.buffered() + self.assembler.buffered() + notice + self.out.len() + self.giving_bytes()
     }
 
     /// Tells that the peer closed the connection.
@@ -523,6 +569,11 @@ impl Acceptor {
         let State::Deciding(deciding) = &mut self.state else {
             return Err(self.wrong_state("withhold a service"));
         };
+        if service == Service::Storage {
+            // A peer that takes objects keeps its context for that, which is known when all is decided.
+            deciding.is_storage_withheld = true;
+            return Ok(());
+        }
         let contexts = &mut self.contexts;
         for result in &mut deciding.results {
             if contexts.get(&result.id).is_some_and(|context| context.service == service) {
@@ -660,8 +711,8 @@ impl Acceptor {
         let (context_id, syntax) = self.commitment_context().ok_or(CallError::NoPresentationContext)?;
         let data_set =
             report.encode(syntax).map_err(|_| CallError::Invalid { field: "commitment report" })?;
-        self.last_report_id = self.last_report_id.checked_add(1).unwrap_or(1);
-        let message_id = self.last_report_id;
+        self.last_message_id = self.last_message_id.checked_add(1).unwrap_or(1);
+        let message_id = self.last_message_id;
         self.send(context_id, &command::event_report(message_id, report.event_type()));
         wire::put_data_set(&mut self.out, context_id, &data_set, self.fragment_size);
         self.reporting = Some((context_id, message_id));
@@ -674,6 +725,9 @@ impl Acceptor {
             Service::Verification
             | Service::InstanceAvailability
             | Service::Storage
+            | Service::Find(_)
+            | Service::Move(_)
+            | Service::Get(_)
             | Service::Unsupported => None,
         })
     }
@@ -768,21 +822,32 @@ impl Acceptor {
             return Err(ProtocolError::ApplicationContext);
         }
         let roles = role_answers(&request);
-        let request = association_request(&self.config, request)?;
+        let proposed = request.user_variables.clone();
+        let mut request = association_request(&self.config, request)?;
         let peer_maximum = request.max_pdu_length.unwrap_or(SILENT_PEER_MAXIMUM);
         if (1..wire::SMALLEST_PEER_MAXIMUM).contains(&peer_maximum) {
             return Err(ProtocolError::PeerMaximumLength { length: peer_maximum });
         }
         self.fragment_size = wire::fragment_size(peer_maximum, self.config.max_pdu_length);
-        for context in &request.contexts {
+        for context in &mut request.contexts {
+            let service = Service::of(&context.abstract_syntax);
+            let roles = match service {
+                Service::Storage => retrieval::proposed_roles(&proposed, &context.abstract_syntax),
+                _ => PeerRoles::default(),
+            };
+            if roles.takes && self.config.offers_query_retrieve {
+                retrieval::prefer_explicit(context);
+            }
             if let ContextDecision::Accepted { transfer_syntax } = &context.decision {
-                let service = Service::of(&context.abstract_syntax);
                 let transfer_syntax = transfer_syntax.clone();
-                self.contexts.insert(context.id, AcceptedContext { service, transfer_syntax });
+                let abstract_syntax = context.abstract_syntax.clone();
+                let accepted = AcceptedContext { service, abstract_syntax, roles, transfer_syntax };
+                self.contexts.insert(context.id, accepted);
             }
         }
         let results = request.contexts.iter().map(context_result).collect();
-        self.state = State::Deciding(Box::new(Deciding { raw, results, roles }));
+        let deciding = Deciding { raw, results, roles, is_storage_withheld: false };
+        self.state = State::Deciding(Box::new(deciding));
         Ok(Event::AssociationRequested(request))
     }
 
@@ -790,19 +855,21 @@ impl Acceptor {
         if identity_response.is_some_and(|response| response.len() > usize::from(u16::MAX) / 2) {
             return Err(CallError::Invalid { field: "user identity response" });
         }
-        let State::Deciding(deciding) = &mut self.state else {
+        if !matches!(self.state, State::Deciding(_)) {
             return Err(self.wrong_state("accept an association"));
+        }
+        let State::Deciding(mut deciding) = std::mem::replace(&mut self.state, State::Established) else {
+            return Ok(());
         };
-        let raw = std::mem::take(&mut deciding.raw);
-        let presentation_contexts = std::mem::take(&mut deciding.results);
-        let roles = std::mem::take(&mut deciding.roles);
-        self.state = State::Established;
+        let storage_roles = self.settle_storage(&mut deciding);
+        let Deciding { raw, results: presentation_contexts, roles, .. } = *deciding;
         let mut user_variables = vec![
             UserVariableItem::MaxLength(self.config.max_pdu_length),
             UserVariableItem::ImplementationClassUID(IMPLEMENTATION_CLASS_UID.to_owned()),
             UserVariableItem::ImplementationVersionName(IMPLEMENTATION_VERSION_NAME.to_owned()),
         ];
         user_variables.extend(roles);
+        user_variables.extend(storage_roles);
         if let Some(response) = identity_response {
             // Sub-item 59H (PS3.7 table D.3-15).
             let mut item = (response.len() as u16).to_be_bytes().to_vec();
@@ -845,7 +912,8 @@ impl Acceptor {
     }
 
     fn send(&mut self, context_id: u8, command: &[u8]) {
-        wire::put_command(&mut self.out, context_id, command, self.fragment_size);
+        let fragment_size = self.fragment_size;
+        wire::put_command(self.outlet(), context_id, command, fragment_size);
     }
 
     fn fragment(&mut self, fragment: Fragment) -> Result<(), ProtocolError> {
@@ -871,15 +939,23 @@ impl Acceptor {
             self.sink = Sink::Discard { context_id, answer: None };
         }
         if command_field & command::RESPONSE != 0 {
+            if self.gave(context_id, command_field, &command)? {
+                return Ok(());
+            }
             return self.report_answered(context_id, command_field, &command);
         }
         if command_field == command::C_CANCEL {
-            return Ok(());
+            return self.cancels(&command);
+        }
+        if self.waiting.len() > WAITING_BYTES_MAX {
+            return Err(ProtocolError::TooManyOperations { limit: self.config.max_outstanding });
         }
         let operation = Operation {
             context_id,
             message_id: command.required_number(element::MESSAGE_ID)?,
             kind: Kind::Echo,
+            field: command_field,
+            asked: None,
             sop_class_uid: command.uid(element::AFFECTED_SOP_CLASS_UID),
             sop_instance_uid: command.uid(element::AFFECTED_SOP_INSTANCE_UID),
             is_receiving: has_data_set,
@@ -901,6 +977,9 @@ impl Acceptor {
             }
             (command::C_STORE, _) => self.store(&command, operation, has_data_set),
             (command::N_CREATE, Service::InstanceAvailability) => self.create(operation, has_data_set),
+            (command::C_FIND | command::C_MOVE | command::C_GET, _) => {
+                self.asks(&command, operation, command_field, has_data_set);
+            }
             (command::N_ACTION, Service::Commitment) => self.action(&command, operation, has_data_set),
             _ => self.unsupported(&operation, command_field),
         }
@@ -932,6 +1011,10 @@ impl Acceptor {
         };
         if !has_data_set {
             return self.refuse(&operation, field, Status::CANNOT_UNDERSTAND, "no data set");
+        }
+        if !context.roles.stores {
+            let reason = "the peer only takes objects in this context";
+            return self.refuse(&operation, field, Status::NOT_AUTHORISED, reason);
         }
         let originator =
             command.text(element::MOVE_ORIGINATOR_AE_TITLE).filter(|title| text::is_ae_title(title));
@@ -1103,6 +1186,9 @@ impl Acceptor {
         let Some(context) = self.contexts.get(&context_id) else { return };
         let transfer_syntax_uid = context.transfer_syntax.clone();
         let kind = self.operations[index].kind;
+        if kind == Kind::Asked {
+            return self.identifier_ended(index, data_set, is_too_long);
+        }
         let outcome = match NoticeSyntax::from_uid(&transfer_syntax_uid) {
             _ if is_too_long => Err((Status::RESOURCE_LIMITATION, "data set is too long")),
             None => Err((Status::PROCESSING_FAILURE, "transfer syntax cannot be read")),
@@ -1194,7 +1280,7 @@ fn response(request_field: u16, operation: &Operation, status: Status, comment: 
         .uid(element::AFFECTED_SOP_INSTANCE_UID, operation.sop_instance_uid.as_deref());
     match operation.kind {
         Kind::Action => writer.number(element::ACTION_TYPE_ID, commitment::REQUEST).finish(),
-        Kind::Echo | Kind::Store | Kind::Create => writer.finish(),
+        Kind::Echo | Kind::Store | Kind::Create | Kind::Asked => writer.finish(),
     }
 }
 
@@ -1212,7 +1298,7 @@ fn association_request(
         let abstract_syntax = text::trim(&abstract_syntax).to_owned();
         let transfer_syntaxes: Vec<_> =
             transfer_syntaxes.iter().map(|uid| text::trim(uid).to_owned()).collect();
-        let decision = ContextDecision::on(&abstract_syntax, &transfer_syntaxes);
+        let decision = ContextDecision::on(config, &abstract_syntax, &transfer_syntaxes);
         contexts.push(RequestedContext { id, abstract_syntax, transfer_syntaxes, decision });
     }
     let mut out = AssociationRequest {

@@ -118,6 +118,12 @@ impl NoticeSyntax {
         }
     }
 
+    /// A number of VR US.
+    #[must_use]
+    pub fn read_u16(self, bytes: [u8; 2]) -> u16 {
+        self.u16(bytes)
+    }
+
     pub(crate) fn u16(self, bytes: [u8; 2]) -> u16 {
         match self {
             Self::ExplicitBigEndian => u16::from_be_bytes(bytes),
@@ -129,6 +135,20 @@ impl NoticeSyntax {
         match self {
             Self::ExplicitBigEndian => u32::from_be_bytes(bytes),
             Self::ImplicitLittleEndian | Self::ExplicitLittleEndian => u32::from_le_bytes(bytes),
+        }
+    }
+
+    pub(crate) fn u16_bytes(self, number: u16) -> [u8; 2] {
+        match self {
+            Self::ExplicitBigEndian => number.to_be_bytes(),
+            Self::ImplicitLittleEndian | Self::ExplicitLittleEndian => number.to_le_bytes(),
+        }
+    }
+
+    pub(crate) fn u32_bytes(self, number: u32) -> [u8; 4] {
+        match self {
+            Self::ExplicitBigEndian => number.to_be_bytes(),
+            Self::ImplicitLittleEndian | Self::ExplicitLittleEndian => number.to_le_bytes(),
         }
     }
 }

@@ -5,11 +5,15 @@
 use dicom_dictionary_std::uids;
 
 use crate::error::CommandError;
+use crate::requestor::StoreCommand;
 use crate::text;
 
 /// Bit of the command field (0000,0100) that makes a response of a request (PS3.7 section E.1).
 pub(crate) const RESPONSE: u16 = 0x8000;
 pub(crate) const C_STORE: u16 = 0x0001;
+pub(crate) const C_GET: u16 = 0x0010;
+pub(crate) const C_FIND: u16 = 0x0020;
+pub(crate) const C_MOVE: u16 = 0x0021;
 pub(crate) const C_ECHO: u16 = 0x0030;
 pub(crate) const C_CANCEL: u16 = 0x0fff;
 pub(crate) const N_EVENT_REPORT: u16 = 0x0100;
@@ -27,14 +31,20 @@ pub(crate) mod element {
     pub(crate) const COMMAND_FIELD: u16 = 0x0100;
     pub(crate) const MESSAGE_ID: u16 = 0x0110;
     pub(crate) const MESSAGE_ID_BEING_RESPONDED_TO: u16 = 0x0120;
+    pub(crate) const MOVE_DESTINATION: u16 = 0x0600;
     pub(crate) const PRIORITY: u16 = 0x0700;
     pub(crate) const COMMAND_DATA_SET_TYPE: u16 = 0x0800;
     pub(crate) const STATUS: u16 = 0x0900;
+    pub(crate) const OFFENDING_ELEMENT: u16 = 0x0901;
     pub(crate) const ERROR_COMMENT: u16 = 0x0902;
     pub(crate) const AFFECTED_SOP_INSTANCE_UID: u16 = 0x1000;
     pub(crate) const REQUESTED_SOP_INSTANCE_UID: u16 = 0x1001;
     pub(crate) const EVENT_TYPE_ID: u16 = 0x1002;
     pub(crate) const ACTION_TYPE_ID: u16 = 0x1008;
+    pub(crate) const REMAINING: u16 = 0x1020;
+    pub(crate) const COMPLETED: u16 = 0x1021;
+    pub(crate) const FAILED: u16 = 0x1022;
+    pub(crate) const WARNING: u16 = 0x1023;
     pub(crate) const MOVE_ORIGINATOR_AE_TITLE: u16 = 0x1030;
     pub(crate) const MOVE_ORIGINATOR_MESSAGE_ID: u16 = 0x1031;
 }
@@ -140,6 +150,23 @@ pub(crate) fn event_report(message_id: u16, event_type: u16) -> Vec<u8> {
         .finish()
 }
 
+/// C-STORE-RQ (PS3.7 table 9.3-1).
+pub(crate) fn store(message_id: u16, store: &StoreCommand) -> Vec<u8> {
+    let writer = CommandWriter::new()
+        .uid(element::AFFECTED_SOP_CLASS_UID, Some(&store.sop_class_uid))
+        .number(element::COMMAND_FIELD, C_STORE)
+        .number(element::MESSAGE_ID, message_id)
+        .number(element::PRIORITY, store.priority.code())
+        .data_set(true)
+        .uid(element::AFFECTED_SOP_INSTANCE_UID, Some(&store.sop_instance_uid));
+    let Some(originator) = &store.move_originator else { return writer.finish() };
+    let writer = writer.text(element::MOVE_ORIGINATOR_AE_TITLE, Some(&originator.ae_title));
+    match originator.message_id {
+        Some(id) => writer.number(element::MOVE_ORIGINATOR_MESSAGE_ID, id).finish(),
+        None => writer.finish(),
+    }
+}
+
 /// Writes a command set; elements are given in ascending order, the group length is put in front at the end.
 #[derive(Debug)]
 pub(crate) struct CommandWriter {
@@ -154,6 +181,14 @@ impl CommandWriter {
 
     pub(crate) fn number(mut self, element: u16, value: u16) -> Self {
         self.element(element, &value.to_le_bytes(), 0);
+        self
+    }
+
+    /// An element of VR AT and multiplicity 1.
+    pub(crate) fn tag(mut self, element: u16, tag: Option<(u16, u16)>) -> Self {
+        if let Some((group, number)) = tag {
+            self.element(element, &[group.to_le_bytes(), number.to_le_bytes()].concat(), 0);
+        }
         self
     }
 

@@ -36,7 +36,9 @@
 //!                 acceptor.respond_create(notified.message_id, Status::SUCCESS, None)?;
 //!             }
 //!             Event::CommitmentRequested(asked) => acceptor.respond_action(asked.message_id, Status::PROCESSING_FAILURE)?,
-//!             Event::ReportAnswered { .. } => {}
+//!             Event::ReportAnswered { .. } | Event::StoreAnswered { .. } => {}
+//!             // Query and retrieve are offered only where the configuration says so.
+//!             Event::Asked(_) | Event::Cancelled { .. } => {}
 //!             Event::ReleaseRequested => acceptor.confirm_release()?,
 //!             Event::UnsupportedOperation { .. } | Event::Refused { .. } | Event::Aborted { .. } => {}
 //!         }
@@ -64,6 +66,7 @@
 //!                     sop_instance_uid: "1.2.3".to_owned(),
 //!                     transfer_syntax_uid: EXPLICIT.to_owned(),
 //!                     priority: Default::default(),
+//!                     move_originator: None,
 //!                 })?;
 //!                 requestor.store_data(b"a data set, ")?;
 //!                 requestor.store_data(b"in pieces ")?;
@@ -89,6 +92,8 @@ mod command;
 pub mod commitment;
 pub mod error;
 pub mod file_meta;
+pub mod identifier;
+pub mod query;
 pub mod requestor;
 pub mod service;
 pub mod status;
@@ -108,6 +113,7 @@ pub use command::Priority;
 pub use commitment::{CommitmentReport, CommitmentRequest, FailedSop, SopReference};
 pub use error::{CallError, CommandError, ProtocolError};
 pub use file_meta::{FileMeta, FileMetaError, Part10Head, Split, split_part10};
+pub use query::{Asked, Counts, Reply, Root, Step, Wish};
 pub use requestor::{
     Answer, ContextResult, NegotiatedContext, NotifyError, ProposedContext, Requestor, RequestorConfig,
     RequestorEvent, StoreCommand,

@@ -9,7 +9,7 @@ use dicom_ul::pdu::{
     Pdu, PresentationContextProposed, PresentationContextResultReason, RequestorRoles, UserVariableItem,
 };
 
-use crate::acceptor::APPLICATION_CONTEXT;
+use crate::acceptor::{APPLICATION_CONTEXT, MoveOriginator};
 use crate::availability::{AvailabilityError, AvailabilityNotice, NoticeSyntax};
 use crate::command::{self, CommandSet, CommandWriter, Priority, element};
 use crate::commitment::CommitmentReport;
@@ -196,6 +196,8 @@ pub struct StoreCommand {
     pub transfer_syntax_uid: String,
     /// Priority.
     pub priority: Priority,
+    /// The C-MOVE that asked for it, if it is a sub-operation of one.
+    pub move_originator: Option<MoveOriginator>,
 }
 
 /// A notice cannot be sent.
@@ -367,14 +369,7 @@ impl Requestor {
             .context(&store.sop_class_uid, Some(&store.transfer_syntax_uid))
             .ok_or(CallError::NoPresentationContext)?;
         let message_id = self.begin(Operation::Store, context, "begin a store")?;
-        let command = CommandWriter::new()
-            .uid(element::AFFECTED_SOP_CLASS_UID, Some(&store.sop_class_uid))
-            .number(element::COMMAND_FIELD, command::C_STORE)
-            .number(element::MESSAGE_ID, message_id)
-            .number(element::PRIORITY, store.priority.code())
-            .data_set(true)
-            .uid(element::AFFECTED_SOP_INSTANCE_UID, Some(&store.sop_instance_uid))
-            .finish();
+        let command = command::store(message_id, store);
         wire::put_command(&mut self.out, context, &command, self.fragment_size);
         self.begin_sending();
         Ok(message_id)

@@ -4,6 +4,8 @@
 
 use dicom_dictionary_std::uids;
 
+use crate::query::Root;
+
 /// What a presentation context is for, decided by its abstract syntax alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Service {
@@ -13,6 +15,12 @@ pub enum Service {
     InstanceAvailability,
     /// Storage Commitment Push Model (PS3.4 annex J): N-ACTION, and N-EVENT-REPORT the other way.
     Commitment,
+    /// Query of an information model (PS3.4 annex C): C-FIND.
+    Find(Root),
+    /// Retrieve of an information model, to another application entity: C-MOVE.
+    Move(Root),
+    /// Retrieve of an information model, on the same association: C-GET.
+    Get(Root),
     /// Storage (PS3.4 annex B): C-STORE, of any class.
     Storage,
     /// A service of the standard that is not storage, or no well-formed UID at all: refused.
@@ -30,6 +38,12 @@ impl Service {
             uids::VERIFICATION => Self::Verification,
             uids::INSTANCE_AVAILABILITY_NOTIFICATION => Self::InstanceAvailability,
             uids::STORAGE_COMMITMENT_PUSH_MODEL => Self::Commitment,
+            uids::PATIENT_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND => Self::Find(Root::Patient),
+            uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND => Self::Find(Root::Study),
+            uids::PATIENT_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_MOVE => Self::Move(Root::Patient),
+            uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_MOVE => Self::Move(Root::Study),
+            uids::PATIENT_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_GET => Self::Get(Root::Patient),
+            uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_GET => Self::Get(Root::Study),
             other if OTHER_SERVICES.iter().any(|(uid, _)| *uid == other) => Self::Unsupported,
             _ => Self::Storage,
         }
@@ -37,7 +51,7 @@ impl Service {
 }
 
 /// SOP classes and meta SOP classes of PS3.6 table A-1 that name a service other than storage, verification,
-/// instance availability notification and storage commitment, with their PS3.6 names, in the order of their UIDs. The basic directory is
+/// instance availability notification, storage commitment, and query and retrieve, with their PS3.6 names, in the order of their UIDs. The basic directory is
 /// among them: it exists on media only (PS3.4 annex B has no such class).
 pub const OTHER_SERVICES: &[(&str, &str)] = &[
     ("1.2.840.10008.1.3.10", "Media Storage Directory Storage"),
@@ -87,12 +101,6 @@ pub const OTHER_SERVICES: &[(&str, &str)] = &[
     ("1.2.840.10008.5.1.4.1.1.201.4", "Inventory - GET"),
     ("1.2.840.10008.5.1.4.1.1.201.5", "Inventory Creation"),
     ("1.2.840.10008.5.1.4.1.1.201.6", "Repository Query"),
-    ("1.2.840.10008.5.1.4.1.2.1.1", "Patient Root Query/Retrieve Information Model - FIND"),
-    ("1.2.840.10008.5.1.4.1.2.1.2", "Patient Root Query/Retrieve Information Model - MOVE"),
-    ("1.2.840.10008.5.1.4.1.2.1.3", "Patient Root Query/Retrieve Information Model - GET"),
-    ("1.2.840.10008.5.1.4.1.2.2.1", "Study Root Query/Retrieve Information Model - FIND"),
-    ("1.2.840.10008.5.1.4.1.2.2.2", "Study Root Query/Retrieve Information Model - MOVE"),
-    ("1.2.840.10008.5.1.4.1.2.2.3", "Study Root Query/Retrieve Information Model - GET"),
     ("1.2.840.10008.5.1.4.1.2.3.1", "Patient/Study Only Query/Retrieve Information Model - FIND (Retired)"),
     ("1.2.840.10008.5.1.4.1.2.3.2", "Patient/Study Only Query/Retrieve Information Model - MOVE (Retired)"),
     ("1.2.840.10008.5.1.4.1.2.3.3", "Patient/Study Only Query/Retrieve Information Model - GET (Retired)"),
@@ -174,14 +182,16 @@ mod tests {
         for known in [
             uids::MODALITY_PERFORMED_PROCEDURE_STEP,
             uids::MODALITY_WORKLIST_INFORMATION_MODEL_FIND,
-            uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND,
-            uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_MOVE,
-            uids::PATIENT_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_GET,
             uids::BASIC_GRAYSCALE_PRINT_MANAGEMENT_META,
             uids::UNIFIED_PROCEDURE_STEP_PUSH,
             uids::MEDIA_STORAGE_DIRECTORY_STORAGE,
         ] {
             assert!(OTHER_SERVICES.iter().any(|(uid, _)| *uid == known), "{known}");
+        }
+        for root in Root::ALL {
+            assert_eq!(Service::of(root.find_uid()), Service::Find(root));
+            assert_eq!(Service::of(root.move_uid()), Service::Move(root));
+            assert_eq!(Service::of(root.get_uid()), Service::Get(root));
         }
         assert_eq!(Service::of(uids::VERIFICATION), Service::Verification);
         assert_eq!(Service::of(uids::INSTANCE_AVAILABILITY_NOTIFICATION), Service::InstanceAvailability);
@@ -197,7 +207,13 @@ mod tests {
             ("1.2.840.10008.5.1.4.1.1.9999", Service::Storage),
             ("1.2.840.10008.1.20.1", Service::Commitment),
             ("1.2.840.10008.1.20.2", Service::Unsupported),
-            ("1.2.840.10008.5.1.4.1.2.2.1", Service::Unsupported),
+            ("1.2.840.10008.5.1.4.1.2.1.1", Service::Find(Root::Patient)),
+            ("1.2.840.10008.5.1.4.1.2.1.2", Service::Move(Root::Patient)),
+            ("1.2.840.10008.5.1.4.1.2.1.3", Service::Get(Root::Patient)),
+            ("1.2.840.10008.5.1.4.1.2.2.1", Service::Find(Root::Study)),
+            ("1.2.840.10008.5.1.4.1.2.2.2", Service::Move(Root::Study)),
+            ("1.2.840.10008.5.1.4.1.2.2.3", Service::Get(Root::Study)),
+            ("1.2.840.10008.5.1.4.1.2.3.1", Service::Unsupported),
             ("1.2.840.10008.5.1.4.31", Service::Unsupported),
             ("1.2.840.10008.3.1.2.3.3", Service::Unsupported),
             ("", Service::Unsupported),

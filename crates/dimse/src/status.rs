@@ -75,6 +75,22 @@ impl Status {
     pub const CANNOT_UNDERSTAND: Self = Self(0xc000);
     /// B000H (PS3.4 table B.2-1): stored, data elements were coerced.
     pub const COERCION_OF_DATA_ELEMENTS: Self = Self(0xb000);
+    /// A701H (PS3.4 table C.4-2): refused, out of resources: the matches cannot be counted.
+    pub const CANNOT_COUNT_MATCHES: Self = Self(0xa701);
+    /// A702H (PS3.4 table C.4-2): refused, out of resources: sub-operations cannot be performed.
+    pub const CANNOT_PERFORM_SUB_OPERATIONS: Self = Self(0xa702);
+    /// A801H (PS3.4 table C.4-2): refused, the move destination is unknown.
+    pub const MOVE_DESTINATION_UNKNOWN: Self = Self(0xa801);
+    /// B000H (PS3.4 tables C.4-2 and C.4-3): sub-operations are complete, and some failed or had warnings.
+    pub const SUB_OPERATIONS_FAILED: Self = Self(0xb000);
+    /// C000H (PS3.4 tables C.4-1 to C.4-3): unable to process.
+    pub const UNABLE_TO_PROCESS: Self = Self(0xc000);
+    /// FE00H (PS3.4 tables C.4-1 to C.4-3): ended because the peer cancelled it.
+    pub const CANCELLED: Self = Self(0xfe00);
+    /// FF00H (PS3.4 tables C.4-1 to C.4-3): goes on.
+    pub const PENDING: Self = Self(0xff00);
+    /// FF01H (PS3.4 table C.4-1): goes on, and some optional keys were not supported.
+    pub const PENDING_WITHOUT_SOME_KEYS: Self = Self(0xff01);
     /// C122H (PS3.18 section I.2.2): STOW-RS does not take this transfer syntax. It is one of "cannot understand" (PS3.4 table B.2-1).
     pub const TRANSFER_SYNTAX_NOT_SUPPORTED: Self = Self(0xc122);
     /// B006H (PS3.4 table B.2-1): stored, elements were discarded.

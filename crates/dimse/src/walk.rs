@@ -20,6 +20,12 @@ pub(crate) trait Visitor {
     /// Sequences that are read. In implicit VR a defined length tells nothing, so they are known by their tags.
     const SEQUENCES: &'static [Tag];
 
+    /// A sequence begins, in the sequences of `path`.
+    fn begin_sequence(&mut self, path: &[Tag], tag: Tag) -> Result<(), AvailabilityError> {
+        let _ = (path, tag);
+        Ok(())
+    }
+
     /// An item of the sequence at the end of `path` begins.
     fn begin_item(&mut self, path: &[Tag]) -> Result<(), AvailabilityError>;
 
@@ -43,6 +49,14 @@ pub(crate) fn short(value: &[u8], name: &'static str) -> Result<String, Availabi
         return Err(AvailabilityError::Invalid { name });
     }
     Ok(text::from_bytes(value))
+}
+
+/// Whether a VR has a length of four bytes (PS3.5 section 7.1.2).
+pub(crate) const fn is_long(vr: [u8; 2]) -> bool {
+    matches!(
+        &vr,
+        b"OB" | b"OD" | b"OF" | b"OL" | b"OV" | b"OW" | b"SQ" | b"SV" | b"UC" | b"UN" | b"UR" | b"UT" | b"UV"
+    )
 }
 
 struct Header {
@@ -102,6 +116,7 @@ impl<V: Visitor> Reader<'_, V> {
         if path.len() >= MAX_DEPTH {
             return Err(AvailabilityError::TooDeep { limit: MAX_DEPTH });
         }
+        self.visitor.begin_sequence(path, tag)?;
         path.push(tag);
         loop {
             if end.is_some_and(|end| at >= end) {
@@ -140,23 +155,7 @@ impl<V: Visitor> Reader<'_, V> {
             return Ok(Header { tag, vr: None, length: syntax.u32([l0, l1, l2, l3]), value: at + 8 });
         }
         let vr = [l0, l1];
-        let is_long = matches!(
-            &vr,
-            b"OB"
-                | b"OD"
-                | b"OF"
-                | b"OL"
-                | b"OV"
-                | b"OW"
-                | b"SQ"
-                | b"SV"
-                | b"UC"
-                | b"UN"
-                | b"UR"
-                | b"UT"
-                | b"UV"
-        );
-        if !is_long {
+        if !is_long(vr) {
             return Ok(Header { tag, vr: Some(vr), length: syntax.u16([l2, l3]).into(), value: at + 8 });
         }
         let length = rest.get(8..12).and_then(|b| b.first_chunk::<4>()).ok_or_else(cut)?;

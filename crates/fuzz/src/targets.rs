@@ -3,7 +3,7 @@
 //! and its name to [`ALL`].
 
 use bytes::Bytes;
-use dimse::{Acceptor, AcceptorConfig, Event, RejectReason, Status};
+use dimse::{Acceptor, AcceptorConfig, Event, RejectReason, Reply, Status};
 use domain::uid::TransferSyntaxUid;
 use imaging::{
     compose::{self, Composed, Reading},
@@ -60,7 +60,7 @@ fn pieces(bytes: &[u8], seed: u8) -> impl Iterator<Item = &[u8]> {
 /// PDUs to a server that accepts everybody: it keeps its memory bounded and says nothing after its end.
 pub fn association(bytes: &[u8]) {
     let Some((&seed, bytes)) = bytes.split_first() else { return };
-    let config = AcceptorConfig::new("TELERAD");
+    let config = AcceptorConfig { offers_query_retrieve: true, ..AcceptorConfig::new("TELERAD") };
     let held_max =
         config.max_association_pdu as usize + config.max_command_set + config.max_notice + (1 << 20);
     let mut acceptor = Acceptor::new(config);
@@ -103,9 +103,12 @@ fn serve(acceptor: &mut Acceptor, seed: u8) -> bool {
                 acceptor.respond_create(notified.message_id, Status::SUCCESS, Some("1.2.3"))
             }
             Event::CommitmentRequested(asked) => acceptor.respond_action(asked.message_id, Status::SUCCESS),
+            Event::Asked(asked) => acceptor.reply(asked.message_id, &Reply::of(Status::SUCCESS)),
             Event::ReleaseRequested => acceptor.confirm_release(),
             Event::StoreBegin(_)
             | Event::ReportAnswered { .. }
+            | Event::StoreAnswered { .. }
+            | Event::Cancelled { .. }
             | Event::StoreData(_)
             | Event::Refused { .. }
             | Event::UnsupportedOperation { .. }
@@ -131,13 +134,15 @@ pub fn command(bytes: &[u8]) {
         context(3, b"1.2.840.10008.1.1"),
         context(5, b"1.2.840.10008.5.1.4.33"),
         context(7, b"1.2.840.10008.1.20.1"),
+        context(9, b"1.2.840.10008.5.1.4.1.2.2.1"),
+        context(11, b"1.2.840.10008.5.1.4.1.2.2.3"),
         item(0x50, &item(0x51, &[0, 0, 0x40, 0])),
     ];
     stream.extend(pdu(1, &[fixed, items.concat()].concat()));
     let cut = bytes.len().min(usize::from(seed) * 8);
     for (control, part) in [(3, &bytes[..cut]), (2, &bytes[cut..])] {
         for chunk in part.chunks(100_000) {
-            let value = [&(chunk.len() as u32 + 2).to_be_bytes()[..], &[1 + 2 * (seed % 4), control], chunk];
+            let value = [&(chunk.len() as u32 + 2).to_be_bytes()[..], &[1 + 2 * (seed % 6), control], chunk];
             stream.extend(pdu(4, &value.concat()));
         }
     }

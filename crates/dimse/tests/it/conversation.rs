@@ -89,6 +89,7 @@ fn store_command(syntax: &str) -> StoreCommand {
         sop_instance_uid: "1.2.3.4".to_owned(),
         transfer_syntax_uid: syntax.to_owned(),
         priority: Priority::High,
+        move_originator: None,
     }
 }
 

@@ -6,4 +6,5 @@ mod commitment;
 mod conversation;
 mod hostile;
 mod negotiation;
+mod retrieval;
 mod support;

@@ -16,6 +16,7 @@ pub struct Server {
     pub stores: Vec<(StoreRequest, Vec<u8>)>,
     pub notices: Vec<dimse::AvailabilityNotified>,
     pub requests: Vec<dimse::AssociationRequest>,
+    pub asked: Vec<dimse::Asked>,
     pub errors: Vec<ProtocolError>,
     pub store_status: Status,
     pub store_comment: Option<&'static str>,
@@ -35,6 +36,7 @@ impl Server {
             stores: Vec::new(),
             notices: Vec::new(),
             requests: Vec::new(),
+            asked: Vec::new(),
             errors: Vec::new(),
             store_status: Status::SUCCESS,
             store_comment: None,
@@ -109,6 +111,14 @@ impl Server {
             Event::ReportAnswered { message_id, status } => {
                 self.log.push(format!("answered {message_id} {:04X}", status.0));
             }
+            Event::Asked(asked) => {
+                self.log.push(format!("asked {} {:?} {:?}", asked.message_id, asked.root, asked.wish));
+                self.asked.push(asked);
+            }
+            Event::Cancelled { message_id } => self.log.push(format!("cancelled {message_id}")),
+            Event::StoreAnswered { message_id, status } => {
+                self.log.push(format!("stored {message_id} {:04X}", status.0));
+            }
             Event::UnsupportedOperation { message_id, command_field, .. } => {
                 self.log.push(format!("unsupported {command_field:04X} {message_id}"));
             }
@@ -158,6 +168,17 @@ pub fn associate_rq_ids(
     contexts: &[(u8, &str, &[&str])],
     maximum: u32,
 ) -> Vec<u8> {
+    associate_rq_with_roles(calling, called, contexts, maximum, &[])
+}
+
+/// With roles that the caller proposes for itself: abstract syntax, SCU, SCP.
+pub fn associate_rq_with_roles(
+    calling: &str,
+    called: &str,
+    contexts: &[(u8, &str, &[&str])],
+    maximum: u32,
+    roles: &[(&str, u8, u8)],
+) -> Vec<u8> {
     let mut body = [&[0, 1, 0, 0][..], &title(called), &title(calling), &[0; 32]].concat();
     body.extend(item(0x10, b"1.2.840.10008.3.1.1.1"));
     for (id, abstract_syntax, transfer_syntaxes) in contexts {
@@ -168,7 +189,11 @@ pub fn associate_rq_ids(
         }
         body.extend(item(0x20, &context));
     }
-    let user = [item(0x51, &maximum.to_be_bytes()), item(0x52, b"1.2.3.4"), item(0x55, b"PEER")].concat();
+    let mut user = [item(0x51, &maximum.to_be_bytes()), item(0x52, b"1.2.3.4"), item(0x55, b"PEER")].concat();
+    for (uid, scu, scp) in roles {
+        let role = [&(uid.len() as u16).to_be_bytes()[..], uid.as_bytes(), &[*scu, *scp]].concat();
+        user.extend(item(0x54, &role));
+    }
     body.extend(item(0x50, &user));
     pdu(1, &body)
 }

@@ -178,6 +178,7 @@ impl Association {
             sop_instance_uid: file.sop_instance.as_str().to_owned(),
             transfer_syntax_uid: file.transfer_syntax.as_str().to_owned(),
             priority: Priority::default(),
+            move_originator: None,
         })?;
         let mut piece = vec![0; PIECE_BYTES];
         loop {
