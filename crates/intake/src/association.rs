@@ -4,8 +4,8 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::{BufMut as _, Bytes};
 use dimse::{
-    Acceptor, AcceptorConfig, AvailabilityNotified, CommitmentAsked, Event, RejectReason, Service, Status,
-    StoreRequest,
+    Acceptor, AcceptorConfig, Asked, AvailabilityNotified, CommitmentAsked, Event, RejectReason, Reply, Root,
+    Service, Status, Step, StoreRequest, Wish, status::StatusClass,
 };
 use domain::{
     audit::{Action, Actor},
@@ -13,7 +13,7 @@ use domain::{
     commitment::Asker,
     id::CommitmentId,
     image::Source,
-    peer::{KnownPeer, PeerConnection},
+    peer::{AllowedServices, KnownPeer, PeerConnection},
     port::{
         Catalog, Clock,
         catalog::{CommitmentOutcome, NewCommitment},
@@ -32,6 +32,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    answering::{self, Answering, Peer, Underway},
     commitment::{self, OpenAssociations, Told},
     config::Config,
     connection::Connection,
@@ -49,6 +50,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long a peer that asked for commitment may be silent while it waits for the report: reading a study again takes its time.
 const REPORT_TIME_MAX: Duration = Duration::from_secs(600);
+/// How long a peer may be silent while we answer it: for ever, since whoever answers has time limits of its own.
+const ANSWERING_TIME_MAX: Duration = Duration::from_hours(24 * 7);
+/// Most steps of an answer that are written at once.
+const STEPS_AT_ONCE: usize = 32;
 /// Most characters of an Error Comment (0000,0902), VR LO.
 const COMMENT_CHARS_MAX: usize = 64;
 /// Fewer bytes of an object than this are not worth a read of their own.
@@ -72,6 +77,7 @@ pub struct Server {
     room: Room,
     pulse: Pulse,
     lanes: Arc<Lanes>,
+    answering: Option<Arc<dyn Answering>>,
 }
 
 /// Why an association ended otherwise than by release.
@@ -85,6 +91,8 @@ enum Broken {
     Answer(#[from] dimse::CallError),
     #[error("the peer was silent for too long {0}")]
     Silent(&'static str),
+    #[error("an object that was being given could not be completed")]
+    Given,
     #[error("the catalog could not be asked")]
     Catalog(#[from] domain::port::CatalogError),
 }
@@ -110,7 +118,14 @@ impl Server {
             room: Room::default(),
             pulse: Pulse::default(),
             lanes,
+            answering: None,
         }
+    }
+
+    /// Offers query and retrieve, to peers that may use them.
+    #[must_use]
+    pub fn with_answering(self, answering: Arc<dyn Answering>) -> Self {
+        Self { answering: Some(answering), ..self }
     }
 
     /// Counts into a pulse that others see.
@@ -213,6 +228,7 @@ impl Server {
             acceptor: Acceptor::new(AcceptorConfig {
                 max_pdu_length: self.config.pdu_bytes_max,
                 max_association_pdu,
+                offers_query_retrieve: self.answering.is_some(),
                 ..protocol
             }),
             deadline,
@@ -223,6 +239,7 @@ impl Server {
             store: Store::None,
             reports: None,
             telling: None,
+            underway: None,
             stored: 0,
             refused: 0,
         };
@@ -309,6 +326,8 @@ struct Association<'a> {
     reports: Option<mpsc::Receiver<Told>>,
     /// Where the answer to the report goes that it was told.
     telling: Option<oneshot::Sender<Status>>,
+    /// The query or retrieve that is being answered, by its message id.
+    underway: Option<(u16, Underway)>,
     stored: u64,
     refused: u64,
 }
@@ -329,11 +348,19 @@ impl Association<'_> {
                 "before asking for an association"
             };
             let may_report = self.reports.is_some() && self.acceptor.can_report();
-            let read = timeout_at(self.deadline, read(&mut self.stream, &mut self.acceptor, &mut self.store));
+            let deadline = match self.underway {
+                Some(_) => Instant::now() + ANSWERING_TIME_MAX,
+                None => self.deadline,
+            };
+            let read = timeout_at(deadline, read(&mut self.stream, &mut self.acceptor, &mut self.store));
             let read = tokio::select! {
                 read = read => read,
                 told = commitment::next(&mut self.reports), if may_report => {
                     self.tell(told);
+                    continue;
+                }
+                step = answering::next(&mut self.underway) => {
+                    self.take_steps(step)?;
                     continue;
                 }
             };
@@ -396,6 +423,16 @@ impl Association<'_> {
                         let _ = answer.send(status);
                     }
                 }
+                Event::Asked(asked) => self.answer(asked)?,
+                Event::Cancelled { message_id } => {
+                    if let Some((_, underway)) = self.underway.as_ref().filter(|(id, _)| *id == message_id) {
+                        underway.cancel.cancel();
+                    }
+                }
+                Event::StoreAnswered { status, .. } => {
+                    // Whoever no longer waits for it has replied already.
+                    let _ = self.underway.as_ref().map(|(_, underway)| underway.answers.try_send(status));
+                }
                 Event::ReleaseRequested => self.acceptor.confirm_release()?,
                 Event::Refused { reason, .. } => {
                     self.refused += 1;
@@ -446,13 +483,7 @@ impl Association<'_> {
             server.pulse.refused(Reason::TooManyAssociations);
             return Ok(self.acceptor.reject(RejectReason::LocalLimitExceeded)?);
         }
-        if !policy.services.storage {
-            self.acceptor.withhold(Service::Storage)?;
-            self.acceptor.withhold(Service::InstanceAvailability)?;
-        }
-        if !policy.services.commitment {
-            self.acceptor.withhold(Service::Commitment)?;
-        }
+        self.withhold(policy.services)?;
         if self.acceptor.speaks_commitment() {
             self.reports = Some(server.open.enter(&centre.id, &ae));
             // Reports that could not be told so far; what goes wrong leaves them their time.
@@ -464,6 +495,83 @@ impl Association<'_> {
         self.character_set = character_set;
         self.deadline = Instant::now() + Duration::from_secs(server.config.idle_seconds_max);
         Ok(self.acceptor.accept()?)
+    }
+
+    /// Refuses the contexts of what the peer may not ask for.
+    fn withhold(&mut self, allowed: AllowedServices) -> Result<(), Broken> {
+        let AllowedServices { storage, commitment, query, retrieve } = allowed;
+        let services = [
+            (storage, Service::Storage),
+            (storage, Service::InstanceAvailability),
+            (commitment, Service::Commitment),
+        ];
+        let of_root = |root| {
+            [(query, Service::Find(root)), (retrieve, Service::Move(root)), (retrieve, Service::Get(root))]
+        };
+        for (may, service) in services.into_iter().chain(Root::ALL.into_iter().flat_map(of_root)) {
+            if !may {
+                self.acceptor.withhold(service)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has a query or retrieve answered.
+    fn answer(&mut self, asked: Asked) -> Result<(), Broken> {
+        let message = asked.message_id;
+        let (Some(answering), Some((ae, centre))) = (&self.server.answering, &self.peer) else {
+            return Ok(self.acceptor.reply(message, &Reply::of(Status::UNABLE_TO_PROCESS))?);
+        };
+        if self.underway.is_some() {
+            let status = match asked.wish {
+                Wish::Find => Status::OUT_OF_RESOURCES,
+                Wish::Move { .. } | Wish::Get => Status::CANNOT_PERFORM_SUB_OPERATIONS,
+            };
+            let reply = Reply::of(status).saying("one query or retrieve at a time on an association");
+            return Ok(self.acceptor.reply(message, &reply)?);
+        }
+        let asker = Peer { ae: ae.clone(), centre: centre.id.clone() };
+        let taken = self.acceptor.taken_by_peer();
+        self.underway = Some((message, answering.begin(asker, asked, taken)));
+        Ok(())
+    }
+
+    /// Does what whoever answers says is next, and what it has ready behind it.
+    fn take_steps(&mut self, mut step: Option<Step>) -> Result<(), Broken> {
+        for _ in 0..STEPS_AT_ONCE {
+            let Some((message, underway)) = &mut self.underway else { return Ok(()) };
+            let message = *message;
+            let is_data = matches!(step, Some(Step::Data(_)));
+            let next = if is_data { None } else { underway.steps.try_recv().ok() };
+            match step {
+                Some(Step::Reply(reply)) => {
+                    self.acceptor.reply(message, &reply)?;
+                    if reply.status.class() != StatusClass::Pending {
+                        self.answered();
+                    }
+                }
+                Some(Step::Begin(store)) => drop(self.acceptor.begin_giving(&store)?),
+                Some(Step::Data(data)) => self.acceptor.give(&data)?,
+                Some(Step::End) => self.acceptor.end_giving()?,
+                Some(Step::Abort) => return Err(Broken::Given),
+                None => {
+                    tracing::error!("an answer to a query or retrieve broke off");
+                    self.acceptor.reply(message, &Reply::of(Status::UNABLE_TO_PROCESS))?;
+                    self.answered();
+                }
+            }
+            match next {
+                Some(next) => step = Some(next),
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The last reply is made: the peer has its usual time again.
+    fn answered(&mut self) {
+        self.underway = None;
+        self.deadline = Instant::now() + Duration::from_secs(self.server.config.idle_seconds_max);
     }
 
     /// A request for commitment is answered once it cannot be lost any more; its result comes later.

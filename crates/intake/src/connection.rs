@@ -1,20 +1,78 @@
-//! The two kinds of connection under an association: plain and TLS. Not here: what is said over them.
+//! The two kinds of connection under an association: plain and TLS, as peers open them and as we do. Not here: what is said over them.
 
 use std::{
     io::{self, IoSliceMut},
     net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use domain::peer::{PeerCertificate, PeerConnection};
+use domain::peer::{PeerAddress, PeerCertificate, PeerConnection};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
     net::TcpStream,
+    time::timeout,
 };
 use tokio_rustls::TlsStream;
 
-use crate::tls;
+use crate::tls::{self, Tls};
+
+/// How long a connection to a peer may take, with TLS.
+pub(crate) const CONNECT_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// Why a peer is not reached.
+#[derive(Debug, thiserror::Error)]
+pub enum CallPeerError {
+    /// No connection.
+    #[error("no connection to {address}")]
+    Connection {
+        /// Where.
+        address: PeerAddress,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The peer is to be called over TLS, and there are no certificates here.
+    #[error("TLS is not set up here: [intake.tls] names the certificates")]
+    NoTls,
+    /// It took too long.
+    #[error("no connection to {address} within {seconds} s")]
+    Slow {
+        /// Where.
+        address: PeerAddress,
+        /// The limit, in seconds.
+        seconds: u64,
+    },
+}
+
+/// Opens a connection to a peer, over TLS where its address says so.
+///
+/// # Errors
+/// See [`CallPeerError`].
+pub async fn call(
+    address: &PeerAddress,
+    tls: Option<&Tls>,
+) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static + use<>, CallPeerError> {
+    open(address, tls).await
+}
+
+pub(crate) async fn open(address: &PeerAddress, tls: Option<&Tls>) -> Result<Connection, CallPeerError> {
+    let seconds = CONNECT_TIME_MAX.as_secs();
+    let slow = |_| CallPeerError::Slow { address: address.clone(), seconds };
+    timeout(CONNECT_TIME_MAX, connect(address, tls)).await.map_err(slow)?
+}
+
+async fn connect(address: &PeerAddress, tls: Option<&Tls>) -> Result<Connection, CallPeerError> {
+    let refuse = |source| CallPeerError::Connection { address: address.clone(), source };
+    let stream = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(refuse)?;
+    stream.set_nodelay(true).map_err(refuse)?;
+    if !address.tls {
+        return Ok(Connection::Plain(stream));
+    }
+    let tls = tls.ok_or(CallPeerError::NoTls)?;
+    tls.connect(stream, address).await.map_err(refuse)
+}
 
 /// A connection to a peer.
 pub(crate) enum Connection {

@@ -5,6 +5,7 @@
 //! success. Nothing here decodes pixels, and nothing parses and writes a data set again; one that comes as
 //! metadata and bulk data is written once.
 
+pub mod answering;
 pub mod association;
 pub mod commitment;
 pub mod config;
@@ -22,8 +23,10 @@ pub mod tls;
 pub mod upload;
 pub mod web;
 
+pub use answering::Answering;
 pub use commitment::{Committer, OpenAssociations};
 pub use config::{ClientCertificates, Config, TlsConfig};
+pub use connection::{CallPeerError, call};
 pub use ledger::Ledger;
 pub use receive::{Intake, Received, Receiving, Refusal};
 pub use room::Room;

@@ -9,28 +9,22 @@ use dimse::{
 use domain::{peer::PeerAddress, text::AeTitle};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
     time::timeout,
 };
 
-use crate::{connection::Connection, tls::Tls};
+use crate::{
+    connection::{self, CallPeerError, Connection},
+    tls::Tls,
+};
 
-/// How long a connection may take, with TLS.
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(15);
 /// How long the peer may take for one answer.
 pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Why a peer was not told. No text of the peer is in it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TellError {
-    #[error("no connection to {address}")]
-    Connection {
-        address: PeerAddress,
-        #[source]
-        source: io::Error,
-    },
-    #[error("TLS is not set up here: [intake.tls] names the certificates")]
-    NoTls,
+    #[error(transparent)]
+    Connection(#[from] CallPeerError),
     #[error("the connection failed")]
     Broken(#[from] io::Error),
     #[error("the peer did not answer in time")]
@@ -64,7 +58,7 @@ struct Talk {
 
 /// Opens an association, reports, and gives the peer's answer.
 pub(super) async fn tell(call: &Call<'_>, report: &CommitmentReport) -> Result<Status, TellError> {
-    let stream = timeout(CONNECT_TIME_MAX, connect(call)).await.map_err(|_| TellError::Silent)??;
+    let stream = connection::open(call.address, call.tls).await?;
     let config = RequestorConfig::new(call.calling, call.called.as_str()).with_commitment_reports();
     let mut talk = Talk { stream, requestor: Requestor::new(config)? };
     match talk.event().await? {
@@ -93,17 +87,6 @@ pub(super) async fn tell(call: &Call<'_>, report: &CommitmentReport) -> Result<S
     Ok(status)
 }
 
-async fn connect(call: &Call<'_>) -> Result<Connection, TellError> {
-    let refuse = |source| TellError::Connection { address: call.address.clone(), source };
-    let stream = TcpStream::connect((call.address.host.as_str(), call.address.port)).await.map_err(refuse)?;
-    stream.set_nodelay(true)?;
-    if !call.address.tls {
-        return Ok(Connection::Plain(stream));
-    }
-    let tls = call.tls.ok_or(TellError::NoTls)?;
-    tls.connect(stream, call.address).await.map_err(refuse)
-}
-
 impl Talk {
     async fn event(&mut self) -> Result<RequestorEvent, TellError> {
         timeout(ANSWER_TIME_MAX, self.next()).await.map_err(|_| TellError::Silent)?
@@ -130,6 +113,6 @@ impl Talk {
         if self.requestor.release().is_ok() {
             let _ = self.event().await;
         }
-        let _ = timeout(CONNECT_TIME_MAX, self.stream.shutdown()).await;
+        let _ = timeout(connection::CONNECT_TIME_MAX, self.stream.shutdown()).await;
     }
 }
