@@ -117,6 +117,26 @@ impl CharacterSets {
         self.decode_switching(bytes, delimiters)
     }
 
+    /// A text as bytes of the one set that this is; `None` when it cannot be said in it, or escape sequences would be needed.
+    #[must_use]
+    pub fn encode(&self, text: &str) -> Option<Vec<u8>> {
+        if text.is_ascii() {
+            return Some(text.as_bytes().to_vec());
+        }
+        if self.extended {
+            return None;
+        }
+        let coded = |term| SpecificCharacterSet::from_code(term)?.encode(text).ok();
+        let bytes = match self.initial {
+            Set::Utf8 => Some(text.as_bytes().to_vec()),
+            Set::Single(term) | Set::Chinese(term) => coded(term),
+            Set::Latin(table) => text.chars().map(|c| latin(table, c)).collect(),
+            Set::Undeclared | Set::Double(_) | Set::Kanji | Set::SupplementaryKanji => None,
+        }?;
+        // What a codec cannot say it replaces.
+        (self.decode(&bytes, b"^=") == text).then_some(bytes)
+    }
+
     fn decode_switching(&self, bytes: &[u8], delimiters: &[u8]) -> String {
         let mut text = String::with_capacity(bytes.len());
         let start = match self.initial {
@@ -292,6 +312,15 @@ fn character(set: Option<Set>, bytes: &[u8], text: &mut String) -> usize {
     }
 }
 
+/// A character of Latin 1 with a few other ones.
+fn latin(table: &[(u8, char)], character: char) -> Option<u8> {
+    let other = table.iter().find(|(_, other)| *other == character);
+    match other {
+        Some((byte, _)) => Some(*byte),
+        None => u8::try_from(character).ok().filter(|byte| table.iter().all(|(taken, _)| taken != byte)),
+    }
+}
+
 /// GB 18030 and GBK: one, two or four bytes a character; a backslash counts only where a character may begin.
 fn chinese(mut bytes: &[u8], term: &str, text: &mut String) {
     while let [first, ..] = bytes {
@@ -335,6 +364,28 @@ mod tests {
         assert_eq!(name("ISO_IR 192", b"J\xE9r\xF4me"), "J\u{FFFD}r\u{FFFD}me");
         assert_eq!(name("GB18030", &[0xCD, 0xF5, 0x5E, 0xD0, 0xA1, 0xB6, 0xAB]), "王^小东");
         assert_eq!(name("ISO_IR 13", &[0xD4, 0xCF, 0xC0, 0xDE, b'^', 0xC0, 0xDB, 0xB3]), "ﾔﾏﾀﾞ^ﾀﾛｳ");
+    }
+
+    #[test]
+    fn what_a_set_can_say_is_encoded() {
+        for (set, text) in [
+            ("ISO_IR 100", "Müller^Jürgen"),
+            ("ISO_IR 192", "山田^太郎"),
+            ("ISO_IR 144", "Люкceмбypг"),
+            ("ISO_IR 148", "Çavuşoğlu"),
+            ("GB18030", "王^小东"),
+            ("", "Doe^Jane"),
+            ("\\ISO 2022 IR 87", "Doe^Jane"),
+        ] {
+            let sets = CharacterSets::parse(set.as_bytes());
+            let bytes = sets.encode(text).unwrap_or_else(|| panic!("{set} {text}"));
+            assert_eq!(sets.decode(&bytes, b"^="), text, "{set}");
+        }
+        for (set, text) in
+            [("ISO_IR 100", "山田"), ("", "Müller"), ("ISO_IR 144", "Müller"), ("ISO 2022 IR 100", "Müller")]
+        {
+            assert_eq!(CharacterSets::parse(set.as_bytes()).encode(text), None, "{set} {text}");
+        }
     }
 
     #[test]
