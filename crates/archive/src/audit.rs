@@ -2,10 +2,16 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::PoisonError,
+    sync::{Mutex, PoisonError},
 };
 
-use domain::{Duration, Timestamp, audit::Action, id::CentreId, study::StudyKey};
+use domain::{
+    Duration, Timestamp,
+    audit::{Action, Actor},
+    id::CentreId,
+    port::{Catalog, catalog::Known},
+    study::StudyKey,
+};
 use gate::{Caller, Problem};
 
 use crate::Shared;
@@ -73,23 +79,46 @@ impl Shared {
         centre: &CentreId,
         study: Option<&StudyKey>,
     ) -> Result<(), Problem> {
-        let actor = caller.actor();
+        let noting = Noting { catalog: &*self.catalog, seen: &self.seen, now: self.clock.now() };
+        Ok(noting.note(&caller.actor(), action, centre, study, "DICOMweb").await?)
+    }
+}
+
+/// Where and when a look is written down.
+pub(crate) struct Noting<'a> {
+    pub(crate) catalog: &'a dyn Catalog,
+    pub(crate) seen: &'a Mutex<Seen>,
+    pub(crate) now: Timestamp,
+}
+
+impl Noting<'_> {
+    /// Writes down that somebody looked at a centre's list, or at a study of it, and over what; once in a while.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub(crate) async fn note(
+        &self,
+        actor: &Actor,
+        action: Action,
+        centre: &CentreId,
+        study: Option<&StudyKey>,
+        over: &str,
+    ) -> Known<()> {
         let look = Look {
             actor: actor.text(),
             action: action.as_str(),
             centre: centre.clone(),
             study: study.cloned(),
         };
-        let now = self.clock.now();
-        if !self.seen.lock().unwrap_or_else(PoisonError::into_inner).is_new(&look, now) {
+        if !self.seen.lock().unwrap_or_else(PoisonError::into_inner).is_new(&look, self.now) {
             return Ok(());
         }
-        let detail = format!("DICOMweb, centre {centre}");
-        if let Err(error) = self.catalog.record(&actor, action, study, &detail, now).await {
+        let detail = format!("{over}, centre {centre}");
+        let noted = self.catalog.record(actor, action, study, &detail, self.now).await;
+        if noted.is_err() {
             self.seen.lock().unwrap_or_else(PoisonError::into_inner).forget(&look);
-            return Err(error.into());
         }
-        Ok(())
+        noted
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::peers;
+
 /// Settings, each with its unit in its name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -19,6 +21,8 @@ pub struct Config {
     pub pictures_waiting_max: usize,
     /// From the request of a picture to its answer, in seconds.
     pub picture_seconds_max: u64,
+    /// Queries and retrieves of DICOM peers.
+    pub peers: peers::Settings,
 }
 
 impl Default for Config {
@@ -30,6 +34,7 @@ impl Default for Config {
             pictures_at_once: 2,
             pictures_waiting_max: 64,
             picture_seconds_max: 30,
+            peers: peers::Settings::default(),
         }
     }
 }

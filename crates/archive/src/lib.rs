@@ -1,4 +1,5 @@
-//! Do: images go out, over DICOMweb: QIDO-RS and WADO-RS (PS3.18 sections 10.4 and 10.6), and WADO-URI (section 9).
+//! Do: images go out, over DICOMweb: QIDO-RS and WADO-RS (PS3.18 sections 10.4 and 10.6), and WADO-URI (section 9); and over DIMSE to
+//! peers ([`peers`]).
 //!
 //! Every route stands twice: below `/dicomweb` for callers who see one centre, and below
 //! `/dicomweb/centres/{centre}`. A centre that a caller may not see is answered like one that does not exist.
@@ -24,6 +25,7 @@ pub mod limits;
 mod metadata;
 mod multipart;
 mod native;
+pub mod peers;
 mod query;
 mod rendered;
 mod retrieve;

@@ -1,25 +1,30 @@
 //! The archive's limits, as the status page tells them.
 
-use domain::limit::{Limit, Section, TellsLimits, Unit};
+use domain::limit::{Limit, Section, Tally, TellsLimits, Unit};
 use imaging::{
     picture::{FRAME_BYTES_MAX, INFLATED_BYTES_MAX},
     tree::{ITEMS_MAX, VALUES_MAX},
 };
 
-use crate::Config;
+use crate::{
+    Config,
+    peers::{self, Places, Settings},
+};
 
 /// What the archive tells about itself.
 #[derive(Debug, Clone)]
 pub struct Told {
     /// The settings in force.
     pub config: Config,
+    /// Places for queries and retrieves of DICOM peers, where this process answers them.
+    pub places: Option<Places>,
 }
 
 impl TellsLimits for Told {
     fn section(&self) -> Section {
         let config = &self.config;
         let count = |number: usize| number as u64;
-        let limits = vec![
+        let mut limits = vec![
             Limit::new("Pictures made at one time", count(config.pictures_at_once), Unit::Count)
                 .set_by("archive.pictures_at_once"),
             Limit::new("Pictures that wait for their turn", count(config.pictures_waiting_max), Unit::Count)
@@ -37,6 +42,37 @@ impl TellsLimits for Told {
             )
             .set_by("archive.metadata_cache_bytes"),
         ];
-        Section { title: "Images out", limits, refused: Vec::new() }
+        let mut refused = Vec::new();
+        if let Some(places) = &self.places {
+            limits.extend(of_peers(&config.peers, places));
+            let name = "Queries and retrieves of DICOM peers, too many at one time";
+            refused.push(Tally { name, count: places.refused() });
+        }
+        Section { title: "Images out", limits, refused }
     }
+}
+
+fn of_peers(settings: &Settings, places: &Places) -> Vec<Limit> {
+    let count = |number: usize| number as u64;
+    let (queries, retrieves) = places.in_use();
+    vec![
+        Limit::new("DICOM queries at one time", count(settings.queries_at_once), Unit::Count)
+            .set_by("archive.peers.queries_at_once")
+            .in_use(queries),
+        Limit::new("… of one AE title", count(settings.queries_per_ae_title), Unit::Count)
+            .set_by("archive.peers.queries_per_ae_title"),
+        Limit::new("Matches of one DICOM query", settings.answers_max.into(), Unit::Count)
+            .set_by("archive.peers.answers_max"),
+        Limit::new("Studies looked at for one DICOM query", peers::SCANNED_STUDIES_MAX.into(), Unit::Count),
+        Limit::new("DICOM retrieves at one time", count(settings.retrieves_at_once), Unit::Count)
+            .set_by("archive.peers.retrieves_at_once")
+            .in_use(retrieves),
+        Limit::new("… of one AE title", count(settings.retrieves_per_ae_title), Unit::Count)
+            .set_by("archive.peers.retrieves_per_ae_title"),
+        Limit::new("Objects of one DICOM retrieve", count(settings.objects()), Unit::Count)
+            .set_by("archive.peers.objects_max"),
+        Limit::new("Object that a DICOM retrieve holds in memory", peers::WHOLE_BYTES_MAX, Unit::Bytes),
+        Limit::new("Time for one answer of a DICOM peer", settings.answer_seconds_max, Unit::Seconds)
+            .set_by("archive.peers.answer_seconds_max"),
+    ]
 }

@@ -4,9 +4,9 @@
 //! stands only in the objects) is named in a `Warning`, as section 8.3.4 asks. Nothing that matches is `200`
 //! with `[]`: clients take that and `204` alike, and an array is an array. In XML it is `204`.
 
-mod attributes;
-mod matching;
-mod request;
+pub(crate) mod attributes;
+pub(crate) mod matching;
+pub(crate) mod request;
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ pub const ROWS_MAX: u32 = 1000;
 pub const SCANNED_STUDIES_MAX: u32 = 10_000;
 
 /// Studies that the catalog gives at a time while they are looked through.
-const STUDIES_AT_A_TIME: u32 = 200;
+pub(crate) const STUDIES_AT_A_TIME: u32 = 200;
 
 /// Studies of a centre.
 pub(crate) async fn studies(

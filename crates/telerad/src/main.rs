@@ -4,6 +4,7 @@ mod clock;
 mod command;
 mod lifecycle;
 mod memory;
+mod peers;
 mod send;
 mod settings;
 mod wiring;

@@ -55,7 +55,8 @@ pub(crate) struct Attribute {
     pub(crate) kind: Kind,
     /// Whether it can be compared.
     pub(crate) is_key: bool,
-    vr: &'static str,
+    /// Its value representation.
+    pub(crate) vr: &'static str,
     returned: Returned,
 }
 
@@ -201,9 +202,12 @@ impl Row {
     /// Whether the row matches the keys of a search, those of the levels down to this one.
     pub(crate) fn matches(&self, search: &Search, level: Level) -> bool {
         let mut keys = search.keys.iter().filter(|(attribute, _)| attribute.level <= level);
-        keys.all(|(attribute, pattern)| {
-            pattern.matches(self.values.get(&attribute.tag).map(Vec::as_slice).unwrap_or_default())
-        })
+        keys.all(|(attribute, pattern)| pattern.matches(self.values(attribute.tag)))
+    }
+
+    /// What is known of an attribute.
+    pub(crate) fn values(&self, tag: Tag) -> &[Value] {
+        self.values.get(&tag).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The row as an object of DICOM JSON.

@@ -43,6 +43,7 @@ impl Pattern {
         }
         match attribute.kind {
             Kind::Uid => list(value, |uid| domain::uid::SopInstanceUid::parse(uid).is_ok()).map(Self::OneOf),
+            Kind::Code if value.contains(['*', '?']) => Some(Self::Text(value.to_owned())),
             Kind::Code => list(value, |code| code.len() <= 16).map(Self::OneOf),
             Kind::Date => {
                 let (from, to) =
@@ -266,6 +267,7 @@ mod tests {
     fn lists_and_numbers() {
         assert!(matches(tags::MODALITY, "MR\\CT", json!("CT")));
         assert!(!matches(tags::MODALITY, "MR,PT", json!("CT")));
+        assert!(matches(tags::MODALITY, "C?", json!("CT")) && !matches(tags::MODALITY, "M*", json!("CT")));
         assert!(matches(tags::INSTANCE_NUMBER, "07", json!(7)));
         for (tag, bad) in [
             (tags::STUDY_DATE, "-"),

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
+use archive::peers::Places;
 use axum::{Json, Router, http::StatusCode, response::IntoResponse, routing::get};
 use broker::relay::{Relay, RelayConfig};
 use clap::ValueEnum;
@@ -19,6 +20,7 @@ use tower_http::compression::{
 use crate::{
     command,
     lifecycle::{self, Lifecycle},
+    peers,
     settings::Settings,
     wiring::{self, Parts, StartError},
 };
@@ -37,7 +39,7 @@ pub enum Role {
     Intake,
     /// Takes orders.
     Orders,
-    /// Gives images out, over DICOMweb.
+    /// Gives images out, over DICOMweb, and to DICOM peers where the process also takes images.
     Archive,
     /// Carries the outbox to the broker, and dead work to the list of what needs attention.
     Relay,
@@ -109,6 +111,7 @@ pub async fn start(settings: &Settings, roles: &[Role], lifecycle: Lifecycle) ->
         pulse: intake::pulse::Pulse::default(),
         server: server.clone(),
         roles,
+        places: peers::places(settings, roles),
     };
     let mut app = Router::new();
     for role in Role::ALL.into_iter().filter(|role| roles.contains(role)) {
@@ -138,6 +141,8 @@ struct Starting<'a> {
     pulse: intake::pulse::Pulse,
     server: HttpServer,
     roles: &'a [Role],
+    /// Places for queries and retrieves, where this process answers them.
+    places: Option<Places>,
 }
 
 impl Starting<'_> {
@@ -185,6 +190,12 @@ impl Starting<'_> {
         if let Some(tls) = &tls {
             self.tasks.spawn(Arc::clone(tls).watch(Arc::clone(clock), drain.clone()));
         }
+        let server = match &self.places {
+            Some(places) => {
+                server.with_answering(peers::answering(self.settings, &self.parts, tls.clone(), places))
+            }
+            None => server,
+        };
         let committer = intake::Committer {
             catalog: Arc::clone(catalog),
             storage: Arc::clone(&parts.storage),
@@ -298,7 +309,10 @@ impl Starting<'_> {
             parts.insert(0, Arc::new(intake::pulse::Told { config, pulse: self.pulse.clone() }));
         }
         if self.roles.contains(&Role::Archive) {
-            parts.push(Arc::new(archive::limits::Told { config: self.settings.archive.clone() }));
+            parts.push(Arc::new(archive::limits::Told {
+                config: self.settings.archive.clone(),
+                places: self.places.clone(),
+            }));
         }
         if self.roles.contains(&Role::Upkeep) {
             parts.push(Arc::new(self.parts.upkeep(self.settings)));
