@@ -36,6 +36,7 @@ const PYTHON_VENV: Package = Package { name: "python3-venv", is_there: python_ma
 const OPENSSL: Package = Package { name: "openssl", is_there: || host::program("openssl").is_some() };
 const CHROMIUM: Package = Package { name: "chromium", is_there: || chromium().is_some() };
 const DCMTK: Package = Package { name: "dcmtk", is_there: || host::program("dcmdump").is_some() };
+const ORTHANC: Package = Package { name: "orthanc", is_there: || orthanc().is_some() };
 const POPPLER: Package = Package { name: "poppler-utils", is_there: || host::program("pdftotext").is_some() };
 const FONTS_CJK: Package = Package {
     name: "fonts-droid-fallback",
@@ -54,6 +55,7 @@ fn packages_of(service: Service) -> &'static [Package] {
         Service::Smtp => &[PYTHON_VENV, OPENSSL],
         Service::Chromium => &[CHROMIUM],
         Service::Dcmtk => &[DCMTK],
+        Service::Orthanc => &[ORTHANC],
         Service::Poppler => &[POPPLER],
         Service::Fonts => &[FONTS_CJK, FONTS_LATIN],
         Service::Playwright | Service::Viewer => &[],
@@ -73,6 +75,12 @@ fn python_makes_environments() -> bool {
 /// The browser, under the names it goes by.
 pub(crate) fn chromium() -> Option<PathBuf> {
     ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(host::program)
+}
+
+/// The PACS, which Debian puts where administrators' programs are.
+pub(crate) fn orthanc() -> Option<PathBuf> {
+    let folders = ["/usr/sbin", "/usr/local/sbin"].map(|folder| Path::new(folder).join("Orthanc"));
+    host::program("Orthanc").or_else(|| folders.into_iter().find(|path| path.is_file()))
 }
 
 /// Installs for one run.

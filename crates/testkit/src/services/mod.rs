@@ -19,6 +19,7 @@
 //!   listed in `crates/testkit/services/smtp_server.py`
 //! - `chromium`: `CHROMIUM`
 //! - `playwright`: `PLAYWRIGHT`, the folder of the Node module; `NODE`
+//! - `orthanc`: `ORTHANC`
 //! - `python`: `PYTHON`, which has pynetdicom, pydicom, dicomweb-client and numpy
 //! - `viewer`: `VIEWER_DIR`
 //! - `dcmtk`, `poppler`, `fonts`: none; tools on `PATH`, fonts where Debian puts them
@@ -119,6 +120,7 @@ pub(crate) enum Service {
     Playwright,
     Python,
     Dcmtk,
+    Orthanc,
     Poppler,
     Fonts,
     Viewer,
@@ -126,7 +128,7 @@ pub(crate) enum Service {
 
 impl Service {
     /// All of them; the slowest to start come first, so that they start first.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::RabbitMq,
         Self::S3,
         Self::Postgres,
@@ -135,6 +137,7 @@ impl Service {
         Self::Playwright,
         Self::Python,
         Self::Dcmtk,
+        Self::Orthanc,
         Self::Poppler,
         Self::Fonts,
         Self::Viewer,
@@ -150,6 +153,7 @@ impl Service {
             Self::Playwright => "playwright",
             Self::Python => "python",
             Self::Dcmtk => "dcmtk",
+            Self::Orthanc => "orthanc",
             Self::Poppler => "poppler",
             Self::Fonts => "fonts",
             Self::Viewer => "viewer",

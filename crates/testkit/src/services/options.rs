@@ -11,7 +11,7 @@ Starts what the tests need, runs a command with TELERAD_TEST_… variables set, 
   with-services [--only NAMES] --install-only     install what is missing and end
 
 NAMES, separated by commas:
-  rabbitmq postgres s3 smtp chromium playwright python dcmtk poppler fonts viewer
+  rabbitmq postgres s3 smtp chromium playwright python dcmtk orthanc poppler fonts viewer
 ARG… goes to cargo nextest run (or to cargo test where nextest is not installed).
 The last line of a run is: telerad: N passed, N failed, N skipped";
 

@@ -97,6 +97,10 @@ impl Session {
                 program: "chromium".into(),
                 advice: "install chromium".into(),
             }),
+            Service::Orthanc => install::orthanc().ok_or_else(|| Error::Missing {
+                program: "Orthanc".into(),
+                advice: "install orthanc".into(),
+            }),
             Service::RabbitMq | Service::Postgres | Service::Dcmtk | Service::Poppler | Service::Fonts => {
                 Ok(PathBuf::new())
             }
@@ -130,6 +134,10 @@ impl Session {
             }
             Service::Dcmtk => {
                 self.check("dcmtk", Command::new("dcmdump").arg("--version")).map(|()| Vec::new())
+            }
+            Service::Orthanc => {
+                self.check("orthanc", Command::new(installed).arg("--version"))?;
+                Ok(vec![("ORTHANC", shown)])
             }
             Service::Poppler => {
                 self.check("poppler", Command::new("pdftotext").arg("-v")).map(|()| Vec::new())
