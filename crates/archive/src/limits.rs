@@ -72,6 +72,11 @@ fn of_peers(settings: &Settings, places: &Places) -> Vec<Limit> {
         Limit::new("Objects of one DICOM retrieve", count(settings.objects()), Unit::Count)
             .set_by("archive.peers.objects_max"),
         Limit::new("Object that a DICOM retrieve holds in memory", peers::WHOLE_BYTES_MAX, Unit::Bytes),
+        Limit::new(
+            "Object that a DICOM retrieve writes anew",
+            count(peers::REWRITTEN_BYTES_MAX),
+            Unit::Bytes,
+        ),
         Limit::new("Time for one answer of a DICOM peer", settings.answer_seconds_max, Unit::Seconds)
             .set_by("archive.peers.answer_seconds_max"),
     ]

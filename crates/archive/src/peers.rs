@@ -31,7 +31,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use find::SCANNED_STUDIES_MAX;
-pub use objects::WHOLE_BYTES_MAX;
+pub use objects::{REWRITTEN_BYTES_MAX, WHOLE_BYTES_MAX};
 pub use places::Places;
 pub use settings::Settings;
 

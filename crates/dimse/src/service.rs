@@ -51,8 +51,8 @@ impl Service {
 }
 
 /// SOP classes and meta SOP classes of PS3.6 table A-1 that name a service other than storage, verification,
-/// instance availability notification, storage commitment, and query and retrieve, with their PS3.6 names, in the order of their UIDs. The basic directory is
-/// among them: it exists on media only (PS3.4 annex B has no such class).
+/// instance availability notification, storage commitment, and query and retrieve, with their PS3.6 names, in the order of their UIDs. The
+/// basic directory is among them: it exists on media only (PS3.4 annex B has no such class).
 pub const OTHER_SERVICES: &[(&str, &str)] = &[
     ("1.2.840.10008.1.3.10", "Media Storage Directory Storage"),
     ("1.2.840.10008.1.9", "Basic Study Content Notification SOP Class (Retired)"),

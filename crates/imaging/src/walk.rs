@@ -12,10 +12,10 @@ use crate::{
 };
 
 /// The length that means "until the delimiter" (PS3.5 section 7.1.1).
-const UNDEFINED: u32 = u32::MAX;
-const ITEM: Tag = Tag(0xFFFE, 0xE000);
-const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
-const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
+pub(crate) const UNDEFINED: u32 = u32::MAX;
+pub(crate) const ITEM: Tag = Tag(0xFFFE, 0xE000);
+pub(crate) const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
+pub(crate) const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
 /// Pixel Data.
 pub(crate) const PIXEL_DATA: Tag = Tag(0x7FE0, 0x0010);
 
@@ -305,13 +305,18 @@ impl Walker {
     }
 }
 
-fn item_head(encoding: Encoding, head: &[u8; 8]) -> (Tag, u32) {
+pub(crate) fn item_head(encoding: Encoding, head: &[u8; 8]) -> (Tag, u32) {
     let tag = Tag(encoding.u16([head[0], head[1]]), encoding.u16([head[2], head[3]]));
     (tag, encoding.u32([head[4], head[5], head[6], head[7]]))
 }
 
 /// Value representation, length and size of an element's header; `None` when the header has not come in full.
-fn read_head(encoding: Encoding, tag: Tag, head: &[u8; 8], bytes: &[u8]) -> Option<(VR, u32, usize)> {
+pub(crate) fn read_head(
+    encoding: Encoding,
+    tag: Tag,
+    head: &[u8; 8],
+    bytes: &[u8],
+) -> Option<(VR, u32, usize)> {
     let word = encoding.u32([head[4], head[5], head[6], head[7]]);
     if !encoding.explicit {
         return Some((implicit_vr(tag), word, 8));
@@ -368,7 +373,7 @@ pub(crate) fn implicit_vr(tag: Tag) -> VR {
 
 /// How the content of a sequence in a UN of undefined length is written: as the standard says, or explicit all the same, which shows
 /// in a VR where an implicit length of more than 16 000 bytes would stand.
-fn guess_inside_un(head: &[u8; 8]) -> Encoding {
+pub(crate) fn guess_inside_un(head: &[u8; 8]) -> Encoding {
     match VR::from_binary([head[4], head[5]]) {
         Some(_) => Encoding::EXPLICIT_LITTLE,
         None => Encoding::IMPLICIT_LITTLE,

@@ -1,6 +1,6 @@
 //! The objects of a retrieve: which ones, how they go out, and their bytes.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, io};
 
 use bytes::{Bytes, BytesMut};
 use dicom_dictionary_std::tags;
@@ -12,8 +12,11 @@ use domain::{
     study::{Study, StudyKey},
     uid::{SeriesInstanceUid, StudyInstanceUid, TransferSyntaxUid},
 };
-use futures::StreamExt as _;
-use imaging::sniff::{self, Sniffed};
+use futures::{StreamExt as _, stream};
+use imaging::{
+    rewrite::{self, Rewriter},
+    sniff::{self, Sniffed},
+};
 
 use super::{
     away,
@@ -24,25 +27,38 @@ use crate::{fetch, multipart::Content, query::STUDIES_AT_A_TIME};
 /// Objects of at most so many bytes are read and checked whole before the peer hears of them, so that a damaged one costs nothing but
 /// itself. Larger ones stream; only the end of the association takes back one that turns out to be damaged.
 pub const WHOLE_BYTES_MAX: u64 = 4 << 20;
+/// Most bytes that such an object may become when it is written anew: a deflated one grows.
+pub const REWRITTEN_BYTES_MAX: usize = 64 << 20;
+/// Stored bytes that are written anew at a time. The guard let nothing in that grows more than a hundredfold.
+const REWRITTEN_AT_ONCE: usize = 16 * 1024;
 
 /// How an object goes out to a peer that takes some transfer syntaxes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     /// As it rests.
     AsStored,
+    /// In another plain transfer syntax, values as they are.
+    Rewritten(&'static str),
     /// The peer takes no transfer syntax that it can have.
     Cannot,
 }
 
 impl Way {
     /// The way of an object whose class the peer takes in these transfer syntaxes. What is made of objects beside this belongs here.
-    pub(super) fn of<'a>(stored: &TransferSyntaxUid, mut taken: impl Iterator<Item = &'a str>) -> Self {
-        if taken.any(|uid| uid == stored.as_str()) { Self::AsStored } else { Self::Cannot }
+    pub(super) fn of<'a>(stored: &TransferSyntaxUid, taken: impl Iterator<Item = &'a str>) -> Self {
+        let taken: Vec<&str> = taken.collect();
+        if taken.contains(&stored.as_str()) {
+            return Self::AsStored;
+        }
+        let target = rewrite::targets(stored).iter().find(|target| taken.contains(target));
+        target.map_or(Self::Cannot, |target| Self::Rewritten(target))
     }
 }
 
-/// The data set of an object.
+/// The data set of an object, as it goes out.
 pub(super) struct DataSet {
+    /// How it is written.
+    pub(super) transfer_syntax: String,
     /// Its first bytes, or all.
     pub(super) first: Bytes,
     /// The others.
@@ -52,8 +68,73 @@ pub(super) struct DataSet {
 /// Opens the data set of an object.
 ///
 /// # Errors
-/// In words, when it cannot be read or is not what was stored.
-pub(super) async fn open(storage: &dyn Storage, instance: &Instance) -> Result<DataSet, String> {
+/// In words, when it cannot be read, is not what was stored, or cannot go out this way.
+pub(super) async fn open(storage: &dyn Storage, instance: &Instance, way: Way) -> Result<DataSet, String> {
+    let stored = as_stored(storage, instance).await?;
+    let target = match way {
+        Way::AsStored => return Ok(stored),
+        Way::Rewritten(target) => target,
+        Way::Cannot => {
+            return Err("the peer does not take it in a transfer syntax that it can have".to_owned());
+        }
+    };
+    let rewriter = Rewriter::new(&instance.transfer_syntax, target).ok_or("it cannot be written anew")?;
+    let transfer_syntax = target.to_owned();
+    let mut rewriting = Rewriting { rewriter: Some(rewriter), rest: stored.rest, pending: stored.first };
+    if rewriting.rest.is_some() {
+        let rest = stream::unfold(rewriting, |mut rewriting| async move {
+            let piece = rewriting.next().await?;
+            Some((piece, rewriting))
+        });
+        return Ok(DataSet { transfer_syntax, first: Bytes::new(), rest: Some(rest.boxed()) });
+    }
+    let mut whole = BytesMut::new();
+    while let Some(piece) = rewriting.next().await {
+        whole.extend_from_slice(&piece.map_err(|error| error.to_string())?);
+        if whole.len() > REWRITTEN_BYTES_MAX {
+            return Err("it becomes too large when it is inflated".to_owned());
+        }
+    }
+    Ok(DataSet { transfer_syntax, first: whole.freeze(), rest: None })
+}
+
+/// A data set that is written anew piece by piece.
+struct Rewriting {
+    /// None once it has ended.
+    rewriter: Option<Rewriter>,
+    rest: Option<Content>,
+    pending: Bytes,
+}
+
+impl Rewriting {
+    async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        let mut out = Vec::new();
+        while out.is_empty() {
+            if self.pending.is_empty()
+                && let Some(rest) = &mut self.rest
+            {
+                match rest.next().await {
+                    Some(Ok(piece)) => self.pending = piece,
+                    Some(Err(error)) => return Some(Err(error)),
+                    None => self.rest = None,
+                }
+            }
+            let piece = self.pending.split_to(self.pending.len().min(REWRITTEN_AT_ONCE));
+            let written = if piece.is_empty() && self.rest.is_none() {
+                self.rewriter.take()?.finish(&mut out)
+            } else {
+                self.rewriter.as_mut()?.push(&piece, &mut out)
+            };
+            if let Err(error) = written {
+                self.rewriter = None;
+                return Some(Err(io::Error::other(error)));
+            }
+        }
+        Some(Ok(out.into()))
+    }
+}
+
+async fn as_stored(storage: &dyn Storage, instance: &Instance) -> Result<DataSet, String> {
     let mut content = fetch::content(storage, instance, None).await.map_err(|error| error.to_string())?;
     let is_whole = instance.bytes <= WHOLE_BYTES_MAX;
     let mut first = BytesMut::new();
@@ -66,7 +147,11 @@ pub(super) async fn open(storage: &dyn Storage, instance: &Instance) -> Result<D
         }
     }
     let Some(at) = at.or(place(&first, true)?) else { return Err("it has no data set".to_owned()) };
-    Ok(DataSet { first: first.freeze().slice(at..), rest: (!is_whole).then_some(content) })
+    Ok(DataSet {
+        transfer_syntax: instance.transfer_syntax.as_str().to_owned(),
+        first: first.freeze().slice(at..),
+        rest: (!is_whole).then_some(content),
+    })
 }
 
 fn place(first: &[u8], whole: bool) -> Result<Option<usize>, String> {
@@ -203,4 +288,32 @@ impl Lookup<'_> {
 fn unique(values: &[String]) -> impl Iterator<Item = &str> {
     let mut seen = HashSet::new();
     values.iter().map(String::as_str).filter(move |value| seen.insert(*value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_better_than_what_is_written_anew() {
+        const IMPLICIT: &str = "1.2.840.10008.1.2";
+        const EXPLICIT: &str = "1.2.840.10008.1.2.1";
+        const BIG: &str = "1.2.840.10008.1.2.2";
+        const JPEG_LS: &str = "1.2.840.10008.1.2.4.80";
+        for (stored, taken, expected) in [
+            (EXPLICIT, &[IMPLICIT, EXPLICIT][..], Way::AsStored),
+            (JPEG_LS, &[IMPLICIT, JPEG_LS], Way::AsStored),
+            (EXPLICIT, &[IMPLICIT], Way::Rewritten(IMPLICIT)),
+            (IMPLICIT, &[BIG, EXPLICIT], Way::Rewritten(EXPLICIT)),
+            (IMPLICIT, &[BIG], Way::Cannot),
+            (BIG, &[IMPLICIT], Way::Rewritten(IMPLICIT)),
+            ("1.2.840.10008.1.2.1.99", &[IMPLICIT, EXPLICIT], Way::Rewritten(EXPLICIT)),
+            (JPEG_LS, &[IMPLICIT, EXPLICIT], Way::Cannot),
+            (EXPLICIT, &[JPEG_LS], Way::Cannot),
+            (EXPLICIT, &[], Way::Cannot),
+        ] {
+            let stored = TransferSyntaxUid::parse(stored).unwrap();
+            assert_eq!(Way::of(&stored, taken.iter().copied()), expected, "{stored} {taken:?}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use dimse::{
     requestor::MAX_CONTEXTS,
 };
 use domain::{image::Instance, peer::PeerAddress};
+use imaging::rewrite;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     time::timeout,
@@ -53,7 +54,7 @@ pub(super) struct Outgoing {
 /// Objects that can go over one association, and what is proposed for them.
 #[derive(Debug, Default)]
 pub(super) struct Load {
-    contexts: Vec<(String, String)>,
+    contexts: Vec<(String, Vec<String>)>,
     pub(super) objects: Vec<Instance>,
 }
 
@@ -61,14 +62,17 @@ pub(super) struct Load {
 pub(super) fn loads(objects: Vec<Instance>) -> Vec<Load> {
     let mut loads = vec![Load::default()];
     for object in objects {
-        let context = (object.sop_class.as_str().to_owned(), object.transfer_syntax.as_str().to_owned());
-        let is_full = |load: &Load| load.contexts.len() >= MAX_CONTEXTS && !load.contexts.contains(&context);
-        if loads.last().is_none_or(is_full) {
+        let contexts = proposed(&object);
+        let missing =
+            |load: &Load| contexts.iter().filter(|context| !load.contexts.contains(context)).count();
+        if loads.last().is_none_or(|load| load.contexts.len() + missing(load) > MAX_CONTEXTS) {
             loads.push(Load::default());
         }
         if let Some(load) = loads.last_mut() {
-            if !load.contexts.contains(&context) {
-                load.contexts.push(context);
+            for context in contexts {
+                if !load.contexts.contains(&context) {
+                    load.contexts.push(context);
+                }
             }
             load.objects.push(object);
         }
@@ -77,16 +81,26 @@ pub(super) fn loads(objects: Vec<Instance>) -> Vec<Load> {
     loads
 }
 
+/// An object's class in the transfer syntax that it rests in, and for a peer that does not take that, in those that it can be written in.
+fn proposed(object: &Instance) -> Vec<(String, Vec<String>)> {
+    let class = object.sop_class.as_str();
+    let others: Vec<String> =
+        rewrite::targets(&object.transfer_syntax).iter().map(|uid| (*uid).to_owned()).collect();
+    let stored = (class.to_owned(), vec![object.transfer_syntax.as_str().to_owned()]);
+    let others = (!others.is_empty()).then(|| (class.to_owned(), others));
+    std::iter::once(stored).chain(others).collect()
+}
+
 impl Outgoing {
     /// Opens an association for a load.
     pub(super) async fn open(to: &Destination<'_>, load: &Load) -> Result<Self, OutgoingError> {
         let stream = to.calls.call(to.address).await.map_err(OutgoingError::Call)?;
-        let config = load
-            .contexts
-            .iter()
-            .fold(RequestorConfig::new(to.calling, to.called), |config, (class, syntax)| {
-                config.with_context(class, &[syntax])
-            });
+        let config = load.contexts.iter().fold(
+            RequestorConfig::new(to.calling, to.called),
+            |config, (class, syntaxes)| {
+                config.with_context(class, &syntaxes.iter().map(String::as_str).collect::<Vec<_>>())
+            },
+        );
         let mut outgoing = Self { stream, requestor: Requestor::new(config)?, answer_time: to.answer_time };
         match outgoing.event().await? {
             RequestorEvent::Accepted { .. } => Ok(outgoing),

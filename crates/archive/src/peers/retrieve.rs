@@ -204,13 +204,8 @@ impl Inner {
             failed(instance, reason);
             Outcome::Failed
         };
-        match Way::of(&instance.transfer_syntax, taken) {
-            Way::Cannot => Err(refused("the peer does not take it in a transfer syntax that it can have")),
-            Way::AsStored => {
-                let opened = objects::open(&*self.storage, instance).await;
-                opened.map_err(|reason| refused(&format!("it cannot be read: {reason}")))
-            }
-        }
+        let way = Way::of(&instance.transfer_syntax, taken);
+        objects::open(&*self.storage, instance, way).await.map_err(|reason| refused(&reason))
     }
 
     /// C-GET: over the peer's own association.
@@ -242,7 +237,7 @@ impl Inner {
         instance: &Instance,
         data_set: DataSet,
     ) -> Result<Outcome, Gone> {
-        request.step(Step::Begin(command(instance, None))).await?;
+        request.step(Step::Begin(command(instance, &data_set, None))).await?;
         request.step(Step::Data(data_set.first)).await?;
         if let Some(mut rest) = data_set.rest {
             while let Some(piece) = rest.next().await {
@@ -367,7 +362,7 @@ impl Moving<'_> {
             ae_title: self.request.peer.ae.as_str().to_owned(),
             message_id: Some(self.request.asked.message_id),
         };
-        association.begin(&command(instance, Some(originator))).await?;
+        association.begin(&command(instance, &data_set, Some(originator))).await?;
         association.data(&data_set.first).await?;
         if let Some(mut rest) = data_set.rest {
             while let Some(piece) = rest.next().await {
@@ -398,11 +393,11 @@ impl Moving<'_> {
     }
 }
 
-fn command(instance: &Instance, move_originator: Option<MoveOriginator>) -> StoreCommand {
+fn command(instance: &Instance, data_set: &DataSet, move_originator: Option<MoveOriginator>) -> StoreCommand {
     StoreCommand {
         sop_class_uid: instance.sop_class.as_str().to_owned(),
         sop_instance_uid: instance.sop_instance.as_str().to_owned(),
-        transfer_syntax_uid: instance.transfer_syntax.as_str().to_owned(),
+        transfer_syntax_uid: data_set.transfer_syntax.clone(),
         priority: Priority::default(),
         move_originator,
     }

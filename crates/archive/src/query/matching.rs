@@ -95,12 +95,10 @@ impl Pattern {
             }),
             Self::Number(number) => values.iter().any(|value| value.as_i64() == Some(*number)),
             Self::Text(pattern) => any(values, |value| is_like(value, pattern)),
-            Self::Name(pattern) => values.iter().any(|name| {
-                let groups = ["Alphabetic", "Ideographic", "Phonetic"];
+            Self::Name(pattern) => {
                 let pattern = pattern.to_lowercase();
-                let mut groups = groups.iter().filter_map(|group| name.get(group)?.as_str());
-                groups.any(|group| is_like(&group.to_lowercase(), &pattern))
-            }),
+                values.iter().any(|name| is_name_like(name, &pattern))
+            }
             Self::Fuzzy(wanted) => values.iter().any(|name| {
                 let groups = ["Alphabetic", "Ideographic", "Phonetic"];
                 let groups = groups.iter().filter_map(|group| name.get(group)?.as_str());
@@ -115,6 +113,17 @@ impl Pattern {
 fn words(text: &str) -> Vec<String> {
     let plain: String = text.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase).collect();
     plain.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// Whether a name has a group that is like a pattern; a pattern of several groups is one for each.
+fn is_name_like(name: &Value, pattern: &str) -> bool {
+    let groups = ["Alphabetic", "Ideographic", "Phonetic"];
+    let mut groups =
+        groups.map(|group| name.get(group).and_then(Value::as_str).map(str::to_lowercase)).into_iter();
+    if pattern.contains('=') {
+        return pattern.split('=').zip(groups).all(|(part, group)| is_like(&group.unwrap_or_default(), part));
+    }
+    groups.any(|group| group.is_some_and(|group| is_like(&group, pattern)))
 }
 
 fn any(values: &[Value], is_wanted: impl Fn(&str) -> bool) -> bool {
@@ -238,9 +247,14 @@ mod tests {
     #[test]
     fn names_match_in_each_group_without_case() {
         let name = json!({"Alphabetic": "Yamada^Tarou", "Ideographic": "山田^太郎"});
-        for (pattern, expected) in
-            [("YAMADA*", true), ("山田*", true), ("tarou", false), ("yamada^tarou", true)]
-        {
+        for (pattern, expected) in [
+            ("YAMADA*", true),
+            ("山田*", true),
+            ("tarou", false),
+            ("yamada^tarou", true),
+            ("yamada*=山田*", true),
+            ("=山田*", false),
+        ] {
             assert_eq!(matches(tags::PATIENT_NAME, pattern, name.clone()), expected, "{pattern}");
         }
     }

@@ -58,8 +58,8 @@ pub(super) fn proposed_roles(items: &[UserVariableItem], abstract_syntax: &str) 
     found.unwrap_or_default()
 }
 
-/// Where a peer takes objects, explicit little endian is better than the other plain encodings it proposes: most objects rest so, and others
-/// lose nothing on the way there.
+/// Where a peer takes objects, explicit little endian is better than the other plain encodings it proposes: most objects rest so, and
+/// others lose nothing on the way there.
 pub(super) fn prefer_explicit(context: &mut RequestedContext) {
     if let ContextDecision::Accepted { transfer_syntax } = &mut context.decision
         && NATIVE.contains(&transfer_syntax.as_str())

@@ -35,8 +35,11 @@ fn taking(syntaxes: &[&str], roles: &[(&str, u8, u8)], withheld: &[Service]) -> 
     (server, answer)
 }
 
+/// Abstract syntax, SCU, SCP.
+type Role = (String, u8, u8);
+
 /// Result of each presentation context of an A-ASSOCIATE-AC, and the roles in it.
-fn decisions(answer: &[u8]) -> (Vec<(u8, u8)>, Vec<(String, u8, u8)>) {
+fn decisions(answer: &[u8]) -> (Vec<(u8, u8)>, Vec<Role>) {
     let (mut contexts, mut roles) = (Vec::new(), Vec::new());
     let mut rest = &answer[74..];
     while !rest.is_empty() {
@@ -213,7 +216,11 @@ fn roles_say_who_takes_objects() {
     let both: &[(&str, u8, u8)] = &[(CT, 1, 1)];
     let (server, answer) = taking(&[IMPLICIT, JPEG_LS, EXPLICIT], both, &[]);
     let ct = (CT.to_owned(), EXPLICIT.to_owned());
-    assert_eq!(server.acceptor.taken_by_peer(), [ct.clone()], "of the plain ones the explicit one is better");
+    assert_eq!(
+        server.acceptor.taken_by_peer(),
+        std::slice::from_ref(&ct),
+        "of the plain ones the explicit one is better"
+    );
     assert_eq!(decisions(&answer), (vec![(1, 0), (3, 0), (5, 0)], vec![(CT.to_owned(), 1, 1)]));
 
     let (server, _) = taking(&[JPEG_LS, EXPLICIT], both, &[]);
