@@ -538,11 +538,10 @@ impl Association<'_> {
 
     /// Does what whoever answers says is next, and what it has ready behind it.
     fn take_steps(&mut self, mut step: Option<Step>) -> Result<(), Broken> {
-        for _ in 0..STEPS_AT_ONCE {
-            let Some((message, underway)) = &mut self.underway else { return Ok(()) };
-            let message = *message;
+        let mut left = STEPS_AT_ONCE;
+        while let Some(message) = self.underway.as_ref().map(|(message, _)| *message) {
+            left -= 1;
             let is_data = matches!(step, Some(Step::Data(_)));
-            let next = if is_data { None } else { underway.steps.try_recv().ok() };
             match step {
                 Some(Step::Reply(reply)) => {
                     self.acceptor.reply(message, &reply)?;
@@ -560,9 +559,11 @@ impl Association<'_> {
                     self.answered();
                 }
             }
-            match next {
+            // A piece of an object is enough for one write; what stands behind it is asked for afterwards.
+            let next = self.underway.as_mut().filter(|_| !is_data && left > 0);
+            match next.and_then(|(_, underway)| underway.steps.try_recv().ok()) {
                 Some(next) => step = Some(next),
-                None => return Ok(()),
+                None => break,
             }
         }
         Ok(())
