@@ -59,7 +59,7 @@ fn of_peers(settings: &Settings, places: &Places) -> Vec<Limit> {
         Limit::new("DICOM queries at one time", count(settings.queries_at_once), Unit::Count)
             .set_by("archive.peers.queries_at_once")
             .in_use(queries),
-        Limit::new("… of one AE title", count(settings.queries_per_ae_title), Unit::Count)
+        Limit::new("DICOM queries of one AE title", count(settings.queries_per_ae_title), Unit::Count)
             .set_by("archive.peers.queries_per_ae_title"),
         Limit::new("Matches of one DICOM query", settings.answers_max.into(), Unit::Count)
             .set_by("archive.peers.answers_max"),
@@ -67,7 +67,7 @@ fn of_peers(settings: &Settings, places: &Places) -> Vec<Limit> {
         Limit::new("DICOM retrieves at one time", count(settings.retrieves_at_once), Unit::Count)
             .set_by("archive.peers.retrieves_at_once")
             .in_use(retrieves),
-        Limit::new("… of one AE title", count(settings.retrieves_per_ae_title), Unit::Count)
+        Limit::new("DICOM retrieves of one AE title", count(settings.retrieves_per_ae_title), Unit::Count)
             .set_by("archive.peers.retrieves_per_ae_title"),
         Limit::new("Objects of one DICOM retrieve", count(settings.objects()), Unit::Count)
             .set_by("archive.peers.objects_max"),

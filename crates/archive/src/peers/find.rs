@@ -75,7 +75,7 @@ impl Inner {
             Ok(question) => question,
             Err(reply) => return Ok(reply),
         };
-        let mut finding = Finding { inner: self, request, question, given: 0, patients: HashSet::new() };
+        let mut finding = Finding { inner: self, request, question, given: 0, known: HashSet::new() };
         match finding.run().await {
             Ok(()) => Ok(Reply::of(Status::SUCCESS)),
             Err(End::Reply(reply)) => Ok(reply),
@@ -113,7 +113,8 @@ impl Question {
             search.included.insert(tag);
             let value = if attribute.vr == "US" { identifier.number(tag) } else { identifier.text(tag) };
             let value = value.unwrap_or_default();
-            if !attribute.is_key {
+            // An offset from UTC says how dates are meant (PS3.4 section C.2.2.2.5), which is not adjusted to here.
+            if !attribute.is_key || tag == tags::TIMEZONE_OFFSET_FROM_UTC {
                 lacks_keys |= !value.is_empty();
                 continue;
             }
@@ -215,8 +216,9 @@ struct Finding<'a> {
     request: &'a Request,
     question: Question,
     given: u32,
-    /// Patients that were given already: they come once, however many studies they have.
-    patients: HashSet<String>,
+    /// Patients or studies that were given already: a patient comes once, however many studies they have, and a study once, though pages
+    /// shift when another one arrives.
+    known: HashSet<String>,
 }
 
 impl Finding<'_> {
@@ -266,7 +268,8 @@ impl Finding<'_> {
         }
         match self.question.identifier.level {
             Level::Patient => self.patient(&row).await,
-            Level::Study => self.give(&row).await,
+            Level::Study if self.known.insert(study.key.uid.as_str().to_owned()) => self.give(&row).await,
+            Level::Study => Ok(()),
             Level::Series => self.series(study, &row).await,
             Level::Image => self.images(study, &row).await,
         }
@@ -275,7 +278,7 @@ impl Finding<'_> {
     /// A patient is known by the Patient ID; what else is told of them is that of their latest study.
     async fn patient(&mut self, row: &Row) -> Result<(), End> {
         let Some(id) = row.values(tags::PATIENT_ID).first().map(text) else { return Ok(()) };
-        if self.patients.insert(id) { self.give(row).await } else { Ok(()) }
+        if self.known.insert(id) { self.give(row).await } else { Ok(()) }
     }
 
     async fn series(&mut self, study: &Study, row: &Row) -> Result<(), End> {

@@ -8,7 +8,7 @@ use dimse::{Reply, Root, Status};
 use domain::{
     id::CentreId,
     image::Instance,
-    port::{Catalog, CatalogError, Storage, catalog::StudyFilter},
+    port::{Catalog, CatalogError, Storage, catalog::StudyFilter, storage::PIECE_BYTES_MAX},
     study::{Study, StudyKey},
     uid::{SeriesInstanceUid, StudyInstanceUid, TransferSyntaxUid},
 };
@@ -60,9 +60,22 @@ pub(super) struct DataSet {
     /// How it is written.
     pub(super) transfer_syntax: String,
     /// Its first bytes, or all.
-    pub(super) first: Bytes,
+    first: Bytes,
     /// The others.
-    pub(super) rest: Option<Content>,
+    rest: Option<Content>,
+}
+
+impl DataSet {
+    /// The next bytes: few enough that also a slow peer takes them within its time. An error says that the object is damaged.
+    pub(super) async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        while self.first.is_empty() {
+            match self.rest.as_mut()?.next().await? {
+                Ok(piece) => self.first = piece,
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        Some(Ok(self.first.split_to(self.first.len().min(PIECE_BYTES_MAX))))
+    }
 }
 
 /// Opens the data set of an object.

@@ -12,7 +12,6 @@ use domain::{
     text::AeTitle,
     uid::{SopInstanceUid, StudyInstanceUid},
 };
-use futures::StreamExt as _;
 use tokio::time::timeout;
 
 use super::{
@@ -235,22 +234,16 @@ impl Inner {
         &self,
         request: &mut Request,
         instance: &Instance,
-        data_set: DataSet,
+        mut data_set: DataSet,
     ) -> Result<Outcome, Gone> {
         request.step(Step::Begin(command(instance, &data_set, None))).await?;
-        request.step(Step::Data(data_set.first)).await?;
-        if let Some(mut rest) = data_set.rest {
-            while let Some(piece) = rest.next().await {
-                let Ok(piece) = piece else {
-                    failed(
-                        instance,
-                        "it is damaged; the association is ended, which takes back what was sent",
-                    );
-                    request.step(Step::Abort).await?;
-                    return Err(Gone);
-                };
-                request.step(Step::Data(piece)).await?;
-            }
+        while let Some(piece) = data_set.next().await {
+            let Ok(piece) = piece else {
+                failed(instance, "it is damaged; the association is ended, which takes back what was sent");
+                request.step(Step::Abort).await?;
+                return Err(Gone);
+            };
+            request.step(Step::Data(piece)).await?;
         }
         request.step(Step::End).await?;
         match timeout(self.answer_time(), request.answers.recv()).await {
@@ -356,22 +349,19 @@ impl Moving<'_> {
         &self,
         association: &mut Outgoing,
         instance: &Instance,
-        data_set: DataSet,
+        mut data_set: DataSet,
     ) -> Result<Option<Status>, OutgoingError> {
         let originator = MoveOriginator {
             ae_title: self.request.peer.ae.as_str().to_owned(),
             message_id: Some(self.request.asked.message_id),
         };
         association.begin(&command(instance, &data_set, Some(originator))).await?;
-        association.data(&data_set.first).await?;
-        if let Some(mut rest) = data_set.rest {
-            while let Some(piece) = rest.next().await {
-                let Ok(piece) = piece else {
-                    failed(instance, "it is damaged");
-                    return Ok(None);
-                };
-                association.data(&piece).await?;
-            }
+        while let Some(piece) = data_set.next().await {
+            let Ok(piece) = piece else {
+                failed(instance, "it is damaged");
+                return Ok(None);
+            };
+            association.data(&piece).await?;
         }
         association.end().await.map(Some)
     }
