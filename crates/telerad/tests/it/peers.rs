@@ -241,6 +241,38 @@ fn findscu_finds_by_what_it_asks() {
     }
 }
 
+/// More answers than are written at once, and more than wait at a time.
+#[test]
+fn every_match_of_many_is_told() {
+    if !has("findscu") {
+        return;
+    }
+    let world = world(Site::new());
+    let folder = tempfile::tempdir().unwrap();
+    let file = read(&formats(&["CT_small.dcm"])[0]);
+    let (own, other) = (b"20040119072730.12322\0", 500);
+    for number in 0..other {
+        let mut copy = file.clone();
+        let new = format!("20040119072730.{:05}", 20_000 + number);
+        // File meta and data set name the instance; the study and series end otherwise.
+        let instance = b"1.3.6.1.4.1.5962.1.1.1.1.1.";
+        while let Some(at) = copy
+            .windows(instance.len() + own.len())
+            .position(|part| part.starts_with(instance) && part[instance.len()..].starts_with(&own[..20]))
+        {
+            copy[at + instance.len()..][..20].copy_from_slice(new.as_bytes());
+        }
+        std::fs::write(folder.path().join(format!("{number}.dcm")), copy).unwrap();
+    }
+    world.send(folder.path(), "CT_1");
+    let (study, series) = (format!("StudyInstanceUID={STUDY}"), "SeriesInstanceUID");
+    let found = world.find("-S", "SERIES", &[&study, series]);
+    let series = format!("{series}={}", found[0][&(0x0020, 0x000e)]);
+    let found = world.find("-S", "IMAGE", &[&study, &series, "SOPInstanceUID"]);
+    let uids: std::collections::BTreeSet<_> = found.iter().map(|keys| &keys[&(0x0008, 0x0018)]).collect();
+    assert_eq!((found.len(), uids.len()), (501, 501));
+}
+
 #[test]
 fn findscu_finds_by_patient() {
     if !has("findscu") {

@@ -125,7 +125,7 @@ fn a_get_gives_every_encoding() {
         // A deflated data set of odd length gets a byte on the wire (PS3.5 section A.5).
         expected.resize(expected.len().next_multiple_of(2), 0);
         assert!(got.unwrap() == expected, "byte for byte: {}", file.display());
-        for plain in ["1.2.840.10008.1.2", EXPLICIT] {
+        for plain in ["1.2.840.10008.1.2", EXPLICIT].into_iter().filter(|plain| *plain != stored) {
             let (counts, got) = get(plain).unwrap();
             let is_plain = !stored.starts_with("1.2.840.10008.1.2.4") && stored != "1.2.840.10008.1.2.5";
             assert_eq!(counts.0, if is_plain { 0 } else { 0xA702 }, "{} in {plain}", file.display());
@@ -149,6 +149,49 @@ fn compare(original: &std::path::Path, data_set: &[u8], syntax: &str) {
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{} in {syntax}: {text}", original.display());
+}
+
+/// A CT with a large Pixel Data element.
+fn large_ct(folder: &std::path::Path) -> std::path::PathBuf {
+    let file = crate::server::read(&formats(&["CT_small.dcm"])[0]);
+    let at = file.windows(8).position(|head| head == b"\xe0\x7f\x10\0OW\0\0").unwrap();
+    let bytes: u32 = 9 << 20;
+    let pixels: Vec<u8> = (0..bytes).map(|at| (at * 7 + at / 256) as u8).collect();
+    let head = [&file[..at + 8], &bytes.to_le_bytes()].concat();
+    let path = folder.join("large.dcm");
+    std::fs::write(&path, [head, pixels].concat()).unwrap();
+    path
+}
+
+#[test]
+fn a_large_object_streams() {
+    let site = Site::new();
+    let folder = tempfile::tempdir().unwrap();
+    let large = large_ct(folder.path());
+    site.run(&["centre", "add", "North Clinic", "--id", "north", "--ae", "CT_1", "--ae", "RAD"]);
+    site.run(&["centre", "ae", "north", "RAD", "--services", "query,retrieve"]);
+    let world = World { _serving: site.serve(), site };
+    world.send(&large, "CT_1");
+    let get = |syntax: &str| {
+        let out = tempfile::tempdir().unwrap();
+        let order = json!({"operation": "get", "identifier": study(&study_of(&large)), "folder": out.path(),
+            "contexts": {CT: [syntax]}});
+        let told = ask(&world, &order)?;
+        Some((told, files(out.path()).first().map(|path| std::fs::read(path).unwrap())))
+    };
+    let Some((told, got)) = get(EXPLICIT) else { return };
+    assert_eq!(last(&told), (0, 1, 0, 0));
+    let file = crate::server::read(&large);
+    assert!(got.unwrap() == data_set(&file), "byte for byte");
+    let (told, got) = get("1.2.840.10008.1.2").unwrap();
+    assert_eq!(last(&told), (0, 1, 0, 0));
+    compare(&large, &got.unwrap(), "1.2.840.10008.1.2");
+
+    // Where it turns out damaged on the way, the end of the association takes it back.
+    damage(&world.site, data_set(&file));
+    let (told, got) = get(EXPLICIT).unwrap();
+    assert!(got.is_none() && told["objects"] == json!([]), "{told}");
+    assert!(std::fs::read_to_string(world.site.log()).unwrap().contains("it is damaged"));
 }
 
 #[test]
@@ -245,6 +288,19 @@ fn a_destination_may_be_unknown_away_or_of_another_centre() {
     let told = ask(&world, &order("AWAY")).unwrap();
     assert_eq!(last(&told), (0xA702, 0, 28, 0));
     assert_eq!(failed_list(&told).len(), 28);
+}
+
+#[test]
+fn a_destination_that_does_not_answer_is_given_up() {
+    let world = world(Site::new().with("ARCHIVE__PEERS__ANSWER_SECONDS_MAX", "1"));
+    // It takes connections, and says nothing.
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    world.site.run(&["centre", "ae", "north", "DEST", "--address", &address]);
+    let order = json!({"operation": "move", "identifier": study(&head_uids().0), "destination": "DEST"});
+    let Some(told) = ask(&world, &order) else { return };
+    assert_eq!(last(&told), (0xA702, 0, 28, 0));
+    assert!(std::fs::read_to_string(world.site.log()).unwrap().contains("did not answer in time"));
 }
 
 #[test]
