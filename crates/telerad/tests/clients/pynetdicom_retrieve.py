@@ -5,6 +5,7 @@ optional: `charset` (of the identifier), `cancel_after` (responses, then C-CANCE
 `destination` and `listen` (C-MOVE to a server of this process), `statuses` (by SOP Instance UID, what it answers), `delay` (seconds before
 each answer), `contexts` (class to transfer syntaxes that are taken; else CT in the uncompressed ones), `hold` (seconds before the request).
 """
+import faulthandler
 import json
 import os
 import sys
@@ -14,8 +15,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, build_role, evt
 from pynetdicom import sop_class as classes
-from pynetdicom.dimse_primitives import C_CANCEL  # noqa: F401
 
+# A client that hangs says where, and does not hold the tests up for ever.
+faulthandler.dump_traceback_later(120, exit=True)
 order = json.load(sys.stdin)
 objects = []
 root = {"study": "StudyRoot", "patient": "PatientRoot"}[order.get("root", "study")]
