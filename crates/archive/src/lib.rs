@@ -17,6 +17,8 @@ mod bulk;
 mod capabilities;
 mod config;
 mod conversion;
+mod document;
+mod documents;
 mod fetch;
 mod frames;
 mod held;
@@ -38,6 +40,7 @@ use domain::port::{Catalog, Clock, Storage};
 use tokio::sync::Semaphore;
 
 pub use config::Config;
+pub use documents::{DocumentError, Documents};
 pub use frames::FRAMES_MAX;
 pub use query::{ROWS_MAX, SCANNED_STUDIES_MAX};
 
