@@ -9,14 +9,14 @@ use domain::{
 };
 use gate::Problem;
 use imaging::{
-    guard::{GuardedHeader, Refusal},
+    guard::{Flaw, GuardedHeader, Refusal},
     json,
     sniff::{self, Sniffed},
 };
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
-use crate::{Shared, address::instance_address, fetch};
+use crate::{address::instance_address, fetch};
 
 /// Largest beginning of an object that is read for its header. A header has at most 16 MiB; a deflated object
 /// is read whole.
@@ -71,16 +71,24 @@ pub(crate) async fn beginning(storage: &dyn Storage, instance: &Instance) -> Res
     with_header(bytes.len(), move || Ok(Beginning { header: guarded(&bytes)?, bytes })).await?
 }
 
+/// An object as DICOM JSON.
+pub(crate) struct Described {
+    /// The text.
+    pub(crate) json: Bytes,
+    /// It would be the same another time.
+    pub(crate) is_lasting: bool,
+}
+
 /// The header of an object as a DICOM JSON object, bulk data by reference. When it cannot be made, what the
 /// catalog knows stands in its place, so that one odd object does not hide a series.
 pub(crate) async fn json(
-    shared: &Shared,
+    storage: &dyn Storage,
     instance: &Instance,
     character_set: Option<CharacterSetRule>,
     base: &str,
-) -> Result<Bytes, StorageError> {
+) -> Result<Described, StorageError> {
     let bulk_base = format!("{}/bulkdata", instance_address(base, instance));
-    let written = match beginning(&*shared.storage, instance).await {
+    let written = match beginning(storage, instance).await {
         Ok(Beginning { header, .. }) => with_header(header.bytes.len(), move || {
             let object = json::metadata_under(&header, character_set.as_ref(), &bulk_base)
                 .map_err(HeaderError::Refused)?;
@@ -90,19 +98,25 @@ pub(crate) async fn json(
         .and_then(|written| written),
         Err(error) => Err(error),
     };
-    let object = match written {
-        Ok(text) => return Ok(text.into()),
+    let (object, is_lasting) = match written {
+        Ok(text) => return Ok(Described { json: text.into(), is_lasting: true }),
         Err(HeaderError::Storage(error)) => return Err(error),
         Err(error) => {
+            let is_busy = |refusal: &Refusal| refusal.flaw == Flaw::Busy;
+            let is_lasting = match &error {
+                HeaderError::Refused(refusal) => !is_busy(refusal),
+                HeaderError::TooLarge | HeaderError::NotDicom(_) => true,
+                HeaderError::Storage(_) | HeaderError::BrokenOff => false,
+            };
             tracing::error!(
                 sha256 = %instance.file_sha256,
                 error = &error as &dyn std::error::Error,
                 "metadata of an object are those of the catalog"
             );
-            from_catalog(instance)
+            (from_catalog(instance), is_lasting)
         }
     };
-    Ok(Value::Object(object).to_string().into())
+    Ok(Described { json: Value::Object(object).to_string().into(), is_lasting })
 }
 
 /// Works on a header, beside the threads that serve requests when it is large.

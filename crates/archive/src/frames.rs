@@ -26,6 +26,7 @@ use gate::Problem;
 use imaging::{
     frames::{FramePlace, FramesError, LocateError, Shape, Wanted, locate},
     guard::HeaderEnd,
+    layout::Layout,
     syntax::{EXPLICIT_LITTLE, Syntax, frame_media_type, is_uncompressed},
     tree,
 };
@@ -165,6 +166,10 @@ pub(crate) async fn places(
     instance: &Instance,
     numbers: &[u32],
 ) -> Result<(Shape, Vec<FramePlace>), Problem> {
+    if let Some(layout) = layout(instance) {
+        let places = layout.places(numbers).map_err(|error| no_frames(&error))?;
+        return Ok((layout.shape, places));
+    }
     let known = shared.shapes.lock().unwrap_or_else(PoisonError::into_inner).get(&instance.file_sha256);
     let (shape, beginning) = match known {
         Some(shape) => (shape, Bytes::new()),
@@ -194,6 +199,11 @@ pub(crate) async fn places(
         Err(LocateError::Read(error)) => Err(error.into()),
         Err(LocateError::Frames(error)) => Err(no_frames(&error)),
     }
+}
+
+/// What was noted of an object's frames when it came.
+fn layout(instance: &Instance) -> Option<Layout> {
+    Layout::read(&instance.attributes.frame_index.as_ref()?.0, instance.bytes)
 }
 
 /// The shape of the frames of an object, and the bytes that were read to see it.

@@ -18,6 +18,8 @@ mod bulk;
 mod capabilities;
 mod config;
 mod conversion;
+mod document;
+mod documents;
 mod fetch;
 mod frames;
 mod held;
@@ -40,6 +42,7 @@ use domain::port::{Catalog, Clock, Storage};
 use tokio::sync::Semaphore;
 
 pub use config::Config;
+pub use documents::{DocumentError, Documents};
 pub use frames::FRAMES_MAX;
 pub use query::{ROWS_MAX, SCANNED_STUDIES_MAX};
 

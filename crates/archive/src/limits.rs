@@ -2,12 +2,15 @@
 
 use domain::limit::{Limit, Section, Tally, TellsLimits, Unit};
 use imaging::{
+    layout::{FRAGMENTS_NOTED_MAX, LAYOUT_BYTES_MAX},
     picture::{FRAME_BYTES_MAX, INFLATED_BYTES_MAX},
     tree::{ITEMS_MAX, VALUES_MAX},
 };
 
 use crate::{
     Config,
+    document::DOCUMENT_BYTES_MAX,
+    documents::TRIES_MAX,
     peers::{self, Places, Settings},
 };
 
@@ -35,6 +38,14 @@ impl TellsLimits for Told {
             Limit::new("Deflated object that is made a picture", count(INFLATED_BYTES_MAX), Unit::Bytes),
             Limit::new("Items of a header as DICOM JSON", count(ITEMS_MAX), Unit::Count),
             Limit::new("Values of a header as DICOM JSON", count(VALUES_MAX), Unit::Count),
+            Limit::new("Metadata document of a series", count(DOCUMENT_BYTES_MAX), Unit::Bytes),
+            Limit::new("Tries to make the documents of a study", u64::from(TRIES_MAX), Unit::Count),
+            Limit::new("Note of where the frames of an image are", count(LAYOUT_BYTES_MAX), Unit::Bytes),
+            Limit::new(
+                "Fragments of an image that are noted as it comes",
+                count(FRAGMENTS_NOTED_MAX),
+                Unit::Count,
+            ),
             Limit::new(
                 "Memory for metadata asked for before",
                 count(config.metadata_cache_bytes),

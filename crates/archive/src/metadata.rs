@@ -1,9 +1,9 @@
 //! WADO-RS metadata (PS3.18 section 10.4.1.1.5) as DICOM JSON or XML: the headers of the objects, without their bulk
 //! data.
 //!
-//! A series is read with a few ranged reads at a time and written while it is read. What was written is kept
-//! within bounds, by the study's generation: an image that comes late makes another generation, so nothing
-//! kept is ever stale.
+//! What a series says rests as its document ([`crate::documents`]), made for a generation of the study: an image that comes late makes
+//! another generation, so nothing kept is ever stale. A series without a current document is read with a few ranged reads at a time and
+//! written while it is read, and what was written is kept as its document.
 
 use std::{
     collections::HashMap,
@@ -19,17 +19,25 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use domain::{
-    audit::Action, image::Instance, port::StorageError, study::StudyKey, text::CharacterSetRule,
+    audit::Action,
+    document::{DocumentOf, SeriesDocument, StudyDocuments},
+    image::Instance,
+    object::ObjectKey,
+    port::{CatalogError, StorageError},
+    study::StudyKey,
+    text::CharacterSetRule,
     uid::SeriesInstanceUid,
 };
 use futures::{Stream, StreamExt as _, TryStreamExt as _, future, stream, stream::BoxStream};
 use gate::Problem;
 
 use crate::{
-    State,
+    Documents, Shared, State,
     accept::{Accepted, Described},
     address::{Target, instance_address},
     conversion,
+    document::{Document, Gzip, Hole, addressed, takes_gzip},
+    documents::{self, Draft, FORM, Fresh, is_current},
     fetch::broken_off,
     native,
     validator::{Kept, Validator},
@@ -37,11 +45,8 @@ use crate::{
 
 /// One series may take up this part of the whole cache.
 const SERIES_PART_OF_CACHE: usize = 4;
-/// Changes when the same object would be written otherwise, so that no client keeps what an older release
-/// wrote.
-const FORM: &str = concat!("m", env!("CARGO_PKG_VERSION"));
-
-type Written = Result<Bytes, StorageError>;
+/// Most bytes of documents that go out in one answer as they rest; of more, the texts go out one after another.
+const PACKED_BYTES_MAX: u64 = 64 << 20;
 
 /// Metadata of a study.
 pub(crate) async fn study(
@@ -83,7 +88,7 @@ pub(crate) async fn instance(
     };
     let mut body = BytesMut::from(&b"["[..]);
     let rule = rules.remove(&instance.series);
-    body.extend_from_slice(&conversion::json(&shared, &instance, rule, &target.base).await?);
+    body.extend_from_slice(&conversion::json(&*shared.storage, &instance, rule, &target.base).await?.json);
     body.extend_from_slice(b"]");
     Ok(validator.put_on(([(header::CONTENT_TYPE, media_type)], body.freeze()).into_response()))
 }
@@ -96,34 +101,188 @@ async fn of_series(
     uri: &Uri,
 ) -> Result<Response, Problem> {
     let described = Accepted::of(headers, uri)?.described()?;
-    // The generation is read before the instances: what is kept under it may hold more than it, never less.
-    let study = target.known_study(shared).await?;
-    let validator = Validator::new(format!("{FORM}-{}", study.generation), Kept::List);
-    let instances = target.known_instances(shared, only).await?;
-    shared.note(&target.caller, Action::ImagesRetrieved, &target.centre, Some(&study.key)).await?;
+    let study = target.study()?;
+    let known = shared.catalog.documents(&study, only).await?.ok_or_else(Problem::unknown)?;
+    if known.series.is_empty() {
+        return Err(Problem::unknown());
+    }
+    shared.note(&target.caller, Action::ImagesRetrieved, &target.centre, Some(&study)).await?;
+    let validator = Validator::new(format!("{FORM}-{}", known.generation), Kept::List);
     if let Some(response) = validator.not_modified(headers) {
         return Ok(response);
     }
-    let mut rules = rules(shared, &study.key).await?;
     let Described::Json(media_type) = described else {
+        let instances = target.known_instances(shared, only).await?;
+        let rules = known.series.into_iter().filter_map(|of| Some((of.series, of.character_set?))).collect();
         return Ok(validator.put_on(native(shared, target.base.clone(), instances, rules).await?));
     };
-    let name = |series: &SeriesInstanceUid| Name {
-        study: study.key.clone(),
-        series: series.clone(),
-        generation: study.generation,
-        base: target.base.clone(),
-    };
-    let series: Vec<_> = instances
-        .chunk_by(|a, b| a.series == b.series)
-        .map(|series| (name(&series[0].series), rules.remove(&series[0].series), series.to_vec()))
-        .collect();
-    let written = {
-        let shared = shared.clone();
-        stream::iter(series)
-            .flat_map(move |(name, rule, instances)| written(shared.clone(), name, rule, instances))
-    };
-    Ok(validator.put_on(array(media_type, written).await?))
+    let hole = Hole::of(&target.base);
+    if let Some(hole) = hole.as_ref().filter(|_| takes_gzip(headers))
+        && let Some(body) = packed(shared, &known, hole).await?
+    {
+        let headers = [(header::CONTENT_TYPE, media_type), (header::CONTENT_ENCODING, "gzip")];
+        return Ok(validator.put_on((headers, body).into_response()));
+    }
+    let (shared, base, generation) = (shared.clone(), target.base.clone(), known.generation);
+    let written = stream::iter(known.series).then(move |of| {
+        let asked = Asked { study: study.clone(), generation, base: base.clone(), hole: hole.clone() };
+        written(shared.clone(), asked, of)
+    });
+    let response = array(media_type, written.try_flatten()).await?;
+    Ok(validator.put_on(response))
+}
+
+/// A body of documents alone, as they rest; `None` when one of them is missing or all are too many.
+async fn packed(shared: &State, known: &StudyDocuments, hole: &Hole) -> Result<Option<Body>, Problem> {
+    let current = |of: &DocumentOf| of.document.clone().filter(|one| is_current(one, known.generation));
+    let Some(all) = known.series.iter().map(current).collect::<Option<Vec<_>>>() else { return Ok(None) };
+    if all.iter().map(|document| document.bytes).sum::<u64>() > PACKED_BYTES_MAX {
+        return Ok(None);
+    }
+    let mut gzip = Gzip::new();
+    for (place, document) in all.iter().enumerate() {
+        gzip.text(if place == 0 { "[" } else { ",\n" });
+        let Some(document) = shared.document(&document.object).await? else { return Ok(None) };
+        gzip.document(document.filled(hole));
+    }
+    gzip.text("]");
+    let pieces = gzip.finish();
+    let bytes = pieces.iter().map(Bytes::len).sum();
+    let mut body = BytesMut::with_capacity(bytes);
+    pieces.iter().for_each(|piece| body.extend_from_slice(piece));
+    Ok(Some(body.freeze().into()))
+}
+
+/// Who asks for the metadata of a series.
+struct Asked {
+    study: StudyKey,
+    generation: u64,
+    base: String,
+    /// The base for a document, if it fits.
+    hole: Option<Hole>,
+}
+
+/// A piece of metadata, and whether an object begins with it.
+type Piece = (bool, Bytes);
+
+/// The objects of a series: out of its document, or written anew, and then kept as its document.
+async fn written(
+    shared: State,
+    asked: Asked,
+    of: DocumentOf,
+) -> Result<BoxStream<'static, Result<Piece, StorageError>>, StorageError> {
+    let Asked { study, generation, base, hole } = asked;
+    let DocumentOf { series, character_set, document } = of;
+    if let (Some(document), Some(hole)) = (&document, &hole)
+        && is_current(document, generation)
+        && let Some(text) = shared.text(&document.object, &base, hole).await?
+    {
+        return Ok(text);
+    }
+    let instances = shared.catalog.instances(&study, Some(&series)).await.map_err(away)?;
+    let fresh = Fresh::of(study, series, generation, &instances, character_set);
+    // The study has moved on, but this series has not.
+    if let (Some(document), Some(hole)) = (document, &hole)
+        && document.contents == fresh.contents
+        && let Some(text) = shared.text(&document.object, &base, hole).await?
+    {
+        let (documents, again) = (shared.documents(), SeriesDocument { generation, ..document });
+        tokio::spawn(async move { documents.note(&again).await });
+        return Ok(text);
+    }
+    Ok(described(shared, fresh, instances, base).boxed())
+}
+
+/// The objects of a series, written one after another, and kept as its document once all are written.
+fn described(
+    shared: State,
+    fresh: Fresh,
+    instances: Vec<Instance>,
+    base: String,
+) -> impl Stream<Item = Result<Piece, StorageError>> + Send {
+    let (documents, rule) = (shared.documents(), fresh.character_set.clone());
+    let objects = documents.objects(instances, rule);
+    let state = (objects.boxed(), Some(Draft::new(fresh)), documents);
+    stream::try_unfold(state, move |(mut objects, mut draft, documents)| {
+        let base = base.clone();
+        async move {
+            let Some(described) = objects.try_next().await? else {
+                if let Some(draft) = draft.take() {
+                    tokio::spawn(async move { documents.keep(draft).await });
+                }
+                return Ok(None);
+            };
+            draft = draft.and_then(|draft| draft.with(&described));
+            let piece = (true, addressed(&described.json, &base));
+            Ok(Some((piece, (objects, draft, documents))))
+        }
+    })
+}
+
+fn away(error: CatalogError) -> StorageError {
+    StorageError::Unavailable { operation: "asking the catalog for a series", source: Box::new(error) }
+}
+
+impl Shared {
+    /// A document, from memory or from the store; `None` when it is lost or not what was stored.
+    async fn document(&self, object: &ObjectKey) -> Result<Option<Document>, StorageError> {
+        let name = Name { object: object.clone(), base: None };
+        let known = self.metadata.lock().unwrap_or_else(PoisonError::into_inner).get(&name);
+        let bytes = match known {
+            Some(bytes) => bytes,
+            None => match documents::read(&*self.storage, object).await? {
+                Some(bytes) => bytes,
+                None => return Ok(None),
+            },
+        };
+        let document = Document::read(bytes.clone());
+        if document.is_some() {
+            self.metadata.lock().unwrap_or_else(PoisonError::into_inner).put(name, bytes);
+        }
+        Ok(document)
+    }
+
+    /// The text of a document for a client; `None` when it cannot be had.
+    async fn text(
+        &self,
+        object: &ObjectKey,
+        base: &str,
+        hole: &Hole,
+    ) -> Result<Option<BoxStream<'static, Result<Piece, StorageError>>>, StorageError> {
+        let name = Name { object: object.clone(), base: Some(base.to_owned()) };
+        let known = self.metadata.lock().unwrap_or_else(PoisonError::into_inner).get(&name);
+        if let Some(text) = known {
+            return Ok(Some(stream::iter([Ok((true, text))]).boxed()));
+        }
+        let Some(document) = self.document(object).await? else { return Ok(None) };
+        let filled = document.filled(hole);
+        let broken = {
+            let object = object.clone();
+            move |_| StorageError::Corrupt(object.clone())
+        };
+        let bytes_max = self.config.metadata_cache_bytes / SERIES_PART_OF_CACHE;
+        if filled.text_bytes() > bytes_max as u64 {
+            let pieces = filled.pieces().enumerate();
+            let pieces = pieces.map(move |(place, piece)| Ok((place == 0, piece.map_err(&broken)?)));
+            return Ok(Some(stream::iter(pieces).boxed()));
+        }
+        let mut text = BytesMut::with_capacity(usize::try_from(filled.text_bytes()).unwrap_or_default());
+        for piece in filled.pieces() {
+            text.extend_from_slice(&piece.map_err(&broken)?);
+        }
+        let text = text.freeze();
+        self.metadata.lock().unwrap_or_else(PoisonError::into_inner).put(name, text.clone());
+        Ok(Some(stream::iter([Ok((true, text))]).boxed()))
+    }
+
+    fn documents(&self) -> Documents {
+        Documents {
+            catalog: self.catalog.clone(),
+            storage: self.storage.clone(),
+            clock: self.clock.clone(),
+            objects_at_once: self.config.objects_at_once,
+        }
+    }
 }
 
 /// The objects as XML.
@@ -139,8 +298,8 @@ async fn native(
             let (shared, base, rule) = (shared.clone(), base.clone(), rules.get(&instance.series).cloned());
             async move {
                 let location = format!("{}/metadata", instance_address(&base, &instance));
-                let written = object(shared, instance.clone(), rule, base).await?;
-                Ok((location, native::parsed(&instance, &written)?))
+                let written = documents::described(shared.storage.clone(), instance.clone(), rule, base).await?;
+                Ok((location, native::parsed(&instance, &written.json)?))
             }
         })
         .buffered(at_once);
@@ -159,17 +318,17 @@ async fn rules(
 /// A JSON array. It waits for the first of its objects, so that a store that is away is said by the status.
 async fn array(
     media_type: &'static str,
-    objects: impl Stream<Item = Written> + Send + 'static,
+    objects: impl Stream<Item = Result<Piece, StorageError>> + Send + 'static,
 ) -> Result<Response, Problem> {
-    let mut objects = Box::pin(objects.enumerate().map(|(place, object)| (place > 0, object)));
+    let mut objects = Box::pin(objects);
     let first = match objects.next().await {
-        Some((_, object)) => object?,
+        Some(object) => object?.1,
         None => Bytes::new(),
     };
     let piece = |text: &'static [u8]| stream::iter([Ok::<Bytes, io::Error>(Bytes::from_static(text))]);
-    let rest = objects.flat_map(|(_, object)| {
-        let comma = object.is_ok().then(|| Ok(Bytes::from_static(b",\n")));
-        stream::iter(comma.into_iter().chain([object.map_err(broken_off)]))
+    let rest = objects.flat_map(|piece| {
+        let comma = matches!(piece, Ok((true, _))).then(|| Ok(Bytes::from_static(b",\n")));
+        stream::iter(comma.into_iter().chain([piece.map(|(_, bytes)| bytes).map_err(broken_off)]))
     });
     // After an error nothing follows: a bracket would make a whole array of half a series.
     let end = rest.chain(piece(b"]")).scan(false, |is_broken, piece| {
@@ -180,84 +339,14 @@ async fn array(
     Ok(([(header::CONTENT_TYPE, media_type)], Body::from_stream(body)).into_response())
 }
 
-/// The objects of a series, written one after another, or the whole series as it was written before.
-fn written(
-    shared: State,
-    name: Name,
-    rule: Option<CharacterSetRule>,
-    instances: Vec<Instance>,
-) -> BoxStream<'static, Written> {
-    if let Some(known) = shared.metadata.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
-        return stream::iter([Ok(known)]).boxed();
-    }
-    let (at_once, base) = (shared.config.objects_at_once.max(1), name.base.clone());
-    let objects = stream::iter(instances)
-        .map({
-            let shared = shared.clone();
-            move |instance| object(shared.clone(), instance, rule.clone(), base.clone())
-        })
-        .buffered(at_once);
-    let gathering = Gathering {
-        limit: shared.config.metadata_cache_bytes / SERIES_PART_OF_CACHE,
-        bytes: Some(BytesMut::new()),
-    };
-    let state = (objects.boxed(), gathering, Some((shared, name)));
-    stream::try_unfold(state, |(mut objects, mut gathering, keep)| async move {
-        match objects.try_next().await? {
-            Some(object) => {
-                gathering.add(&object);
-                Ok(Some((object, (objects, gathering, keep))))
-            }
-            None => {
-                if let (Some((shared, name)), Some(bytes)) = (keep, gathering.bytes) {
-                    shared.metadata.lock().unwrap_or_else(PoisonError::into_inner).put(name, bytes.freeze());
-                }
-                Ok(None)
-            }
-        }
-    })
-    .boxed()
-}
-
-/// Each object in a task of its own, so that several processors write.
-async fn object(shared: State, instance: Instance, rule: Option<CharacterSetRule>, base: String) -> Written {
-    let task = tokio::spawn(async move { conversion::json(&shared, &instance, rule, &base).await });
-    task.await.unwrap_or_else(|error| {
-        Err(StorageError::Unavailable { operation: "writing metadata", source: Box::new(error) })
-    })
-}
-
-/// Objects of a series as far as they fit into the cache.
-struct Gathering {
-    limit: usize,
-    bytes: Option<BytesMut>,
-}
-
-impl Gathering {
-    fn add(&mut self, object: &Bytes) {
-        let Some(bytes) = &mut self.bytes else { return };
-        if bytes.len() + object.len() + 2 > self.limit {
-            self.bytes = None;
-            return;
-        }
-        if !bytes.is_empty() {
-            bytes.extend_from_slice(b",\n");
-        }
-        bytes.extend_from_slice(object);
-    }
-}
-
-/// Names what was written.
+/// Names what is in memory: a document as it rests, or its text with addresses that begin so.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Name {
-    study: StudyKey,
-    series: SeriesInstanceUid,
-    generation: u64,
-    /// Addresses of bulk data begin with it.
-    base: String,
+    object: ObjectKey,
+    base: Option<String>,
 }
 
-/// Metadata of series that were asked for lately, within a number of bytes.
+/// Documents that were asked for lately, and their texts, within a number of bytes.
 pub(crate) struct Cache {
     bytes_max: usize,
     bytes: usize,
@@ -297,14 +386,18 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
-    use domain::{id::CentreId, uid::StudyInstanceUid};
+    use domain::{digest::Sha256Digest, id::CentreId, object::ObjectName, uid::StudyInstanceUid};
 
     use super::*;
 
-    fn name(generation: u64) -> Name {
-        let (centre, uid) = (CentreId::parse("c1").unwrap(), StudyInstanceUid::parse("1.2").unwrap());
-        let series = SeriesInstanceUid::parse("1.2.3").unwrap();
-        Name { study: StudyKey { centre, uid }, series, generation, base: String::new() }
+    fn name(number: u8) -> Name {
+        let name = ObjectName::SeriesDocument {
+            centre: CentreId::parse("c1").unwrap(),
+            study: StudyInstanceUid::parse("1.2").unwrap(),
+            series: SeriesInstanceUid::parse("1.2.3").unwrap(),
+            sha256: Sha256Digest::of(&[number]),
+        };
+        Name { object: name.key(), base: None }
     }
 
     #[test]
@@ -327,15 +420,18 @@ mod tests {
     #[tokio::test]
     async fn a_broken_array_does_not_close() {
         let broken = || StorageError::Unavailable { operation: "reading", source: "gone".into() };
-        let objects = [Ok(Bytes::from_static(b"{}")), Err(broken()), Ok(Bytes::from_static(b"{}"))];
+        let whole = || Ok((true, Bytes::from_static(b"{}")));
+        let objects = [whole(), Err(broken()), whole()];
         let response = array("a/b", stream::iter(objects)).await.unwrap();
         let pieces: Vec<Result<Bytes, _>> = response.into_body().into_data_stream().collect().await;
         let text: Vec<u8> =
             pieces.iter().filter_map(|piece| piece.as_ref().ok()).flatten().copied().collect();
         assert_eq!((text.as_slice(), pieces.last().unwrap().is_err()), (&b"[{}"[..], true));
         assert!(array("a/b", stream::iter([Err(broken())])).await.is_err());
-        let response =
-            array("a/b", stream::iter([Ok(Bytes::from_static(b"{}")), Ok(Bytes::from_static(b"{}"))]));
+        let response = array(
+            "a/b",
+            stream::iter([whole(), Ok((true, Bytes::from_static(b"{"))), Ok((false, b"}"[..].into()))]),
+        );
         let body = axum::body::to_bytes(response.await.unwrap().into_body(), 100).await.unwrap();
         assert_eq!(body.as_ref(), b"[{},\n{}]");
     }

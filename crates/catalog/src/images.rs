@@ -11,7 +11,7 @@ use domain::{
     audit::Action,
     digest::ImageSetDigest,
     id::CentreId,
-    image::{Arrival, ArrivalOutcome, Instance},
+    image::{Arrival, ArrivalOutcome, FrameIndex, Instance},
     port::catalog::{Images, Known, StudyFilter},
     study::{Belief, Evidence, ImageSet, Series, Study, StudyKey},
     task::{NewTask, TaskKind},
@@ -26,6 +26,7 @@ use crate::{
     SqlCatalog,
     conflicts::SHOWN,
     database::{Change, read, snapshot, transact},
+    documents,
     error::Problem,
     outbox,
     sql::{Columns as _, Sql, kept},
@@ -85,7 +86,14 @@ fn belief_detail(study: &Study) -> String {
 async fn decide(change: &mut Change, key: &StudyKey, now: Timestamp) -> Result<Option<Study>, Problem> {
     let Some(row::StudyRow { mut study, .. }) = row::lock(change, key).await? else { return Ok(None) };
     let decided = study.completeness.clone().decide(now, study.instance_count, study.last_received);
-    let Some(completeness) = decided else { return Ok(Some(study)) };
+    let Some(completeness) = decided else {
+        // What it shows may have changed all the same: people decided about a conflict.
+        if !matches!(study.completeness.belief, Belief::Arriving { .. }) {
+            documents::want(change, key, now).await?;
+        }
+        return Ok(Some(study));
+    };
+    documents::want(change, key, now).await?;
     study.completeness = completeness;
     row::write_completeness(change, &study).await?;
     audit_study(change, &CATALOG, Action::StudyCompleted, key, &belief_detail(&study), now).await?;
@@ -211,10 +219,22 @@ impl Images for SqlCatalog {
     }
 
     async fn instance(&self, centre: &CentreId, sop_instance: &SopInstanceUid) -> Known<Option<Instance>> {
-        let mut sql = instance_sql(centre, sop_instance);
+        // With where its frames are, if that is known of this content: a frame is then one look-up and one read.
+        let mut sql = Sql::new(
+            "SELECT instance.*, f.layout FROM instance LEFT JOIN instance_frames f ON f.centre = instance.centre
+                 AND f.sop_instance = instance.sop_instance AND f.file_sha256 = instance.file_sha256
+             WHERE instance.centre = $1 AND instance.sop_instance = $2",
+        )
+        .bind(centre)
+        .bind(sop_instance);
         sql.push(SHOWN);
-        let found = read!(self, "looking up an instance", |connection| some_instances(connection, sql));
-        Ok(found?.into_iter().next())
+        read!(self, "looking up an instance", |connection| async {
+            let Some(row) = sql.first(connection).await? else { return Ok(None) };
+            let mut instance = row::read_instance(&row)?;
+            instance.attributes.frame_index =
+                row.bytes_maybe("layout")?.map(|layout| FrameIndex(layout.into()));
+            Ok(Some(instance))
+        })
     }
 
     async fn kept_instance(

@@ -18,6 +18,7 @@ mod database;
 mod deliveries;
 mod dialect;
 mod directory;
+mod documents;
 mod error;
 mod images;
 mod orders;

@@ -18,8 +18,8 @@ use crate::{
 
 /// Transactions that wait: intake has one at a time.
 const WAITING_MAX: usize = 4;
-/// Statements that are kept ready: those of batches of up to 64 images, two with a text of its own for each number of them.
-const STATEMENTS_KEPT_MAX: usize = 192;
+/// Statements that are kept ready: those of batches of up to 64 images, three with a text of its own for each number of them.
+const STATEMENTS_KEPT_MAX: usize = 256;
 
 /// A statement of which is known how many rows it changes, if the database is as we believe.
 pub(crate) struct Expected {

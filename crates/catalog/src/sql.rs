@@ -321,6 +321,7 @@ pub(crate) trait Columns {
     fn int(&self, column: &'static str) -> Result<i64, Problem>;
     fn int_maybe(&self, column: &'static str) -> Result<Option<i64>, Problem>;
     fn bytes(&self, column: &'static str) -> Result<Vec<u8>, Problem>;
+    fn bytes_maybe(&self, column: &'static str) -> Result<Option<Vec<u8>>, Problem>;
 
     /// A number of another type.
     fn number<N: TryFrom<i64>>(&self, column: &'static str) -> Result<N, Problem> {
@@ -417,6 +418,10 @@ impl Columns for AnyRow {
     }
 
     fn bytes(&self, column: &'static str) -> Result<Vec<u8>, Problem> {
+        Ok(self.try_get(column)?)
+    }
+
+    fn bytes_maybe(&self, column: &'static str) -> Result<Option<Vec<u8>>, Problem> {
         Ok(self.try_get(column)?)
     }
 }

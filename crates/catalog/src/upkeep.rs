@@ -44,6 +44,7 @@ const UPKEEP: Actor = Actor::Role("upkeep");
 async fn named(connection: &mut AnyConnection, objects: &[ObjectRef]) -> Result<BTreeSet<String>, Problem> {
     let mut images: BTreeMap<CentreId, BTreeMap<SopInstanceUid, Vec<String>>> = BTreeMap::new();
     let mut derived: BTreeMap<StudyKey, Vec<String>> = BTreeMap::new();
+    let mut documents: BTreeMap<StudyKey, Vec<String>> = BTreeMap::new();
     let mut quarantined: BTreeMap<CentreId, Vec<Sha256Digest>> = BTreeMap::new();
     let mut found = BTreeSet::new();
     for object in objects {
@@ -55,6 +56,9 @@ async fn named(connection: &mut AnyConnection, objects: &[ObjectRef]) -> Result<
             Some(
                 ObjectName::KeyImage { centre, study, .. } | ObjectName::ReportPdf { centre, study, .. },
             ) => derived.entry(StudyKey { centre, uid: study }).or_default().push(text),
+            Some(ObjectName::SeriesDocument { centre, study, .. }) => {
+                documents.entry(StudyKey { centre, uid: study }).or_default().push(text);
+            }
             Some(ObjectName::Quarantined { centre, sha256 }) => {
                 quarantined.entry(centre).or_default().push(sha256);
             }
@@ -70,6 +74,16 @@ async fn named(connection: &mut AnyConnection, objects: &[ObjectRef]) -> Result<
     }
     for (study, objects) in &derived {
         named_in_reports(connection, study, objects, &mut found).await?;
+    }
+    for (study, objects) in &documents {
+        for chunk in objects.chunks(LIST_MAX) {
+            let mut current = Sql::new("SELECT object FROM series_document WHERE centre = ");
+            current.value(&study.centre).push(" AND study = ").value(&study.uid);
+            current.push(" AND object IN ").list(chunk);
+            for row in current.all(connection).await? {
+                found.insert(row.text("object")?);
+            }
+        }
     }
     for (centre, digests) in &quarantined {
         for chunk in digests.chunks(LIST_MAX) {
@@ -199,6 +213,7 @@ fn centre_of(object: &ObjectRef) -> String {
             ObjectName::Instance { centre, .. }
             | ObjectName::KeyImage { centre, .. }
             | ObjectName::ReportPdf { centre, .. }
+            | ObjectName::SeriesDocument { centre, .. }
             | ObjectName::Quarantined { centre, .. },
         ) => centre.to_string(),
         Some(ObjectName::Mark { .. }) | None => String::new(),
@@ -485,7 +500,10 @@ fn what(object: &ObjectRef) -> &'static str {
         Some(ObjectName::Instance { .. }) => "A stored image",
         Some(ObjectName::KeyImage { .. }) => "A key image of a signed report",
         Some(ObjectName::ReportPdf { .. }) => "The PDF of a signed report",
-        Some(ObjectName::Quarantined { .. } | ObjectName::Mark { .. }) | None => "A stored object",
+        Some(
+            ObjectName::SeriesDocument { .. } | ObjectName::Quarantined { .. } | ObjectName::Mark { .. },
+        )
+        | None => "A stored object",
     }
 }
 

@@ -297,6 +297,7 @@ impl WireInstance {
                 position: read_maybe(self.position.as_deref())?,
                 orientation: read_maybe(self.orientation.as_deref())?,
                 header_bytes: self.header_bytes,
+                frame_index: None,
             },
             received: Timestamp::from_microsecond(self.received).ok()?,
         })

@@ -76,7 +76,14 @@ pub struct InstanceAttributes {
     pub orientation: Option<[f64; 6]>,
     /// Bytes from the start of the stored file to the first byte of the Pixel Data element's tag, or to the end.
     pub header_bytes: u64,
+    /// Where its frames are. Lists leave it out.
+    pub frame_index: Option<FrameIndex>,
 }
+
+/// Where the frames of a stored object are, in the form of `imaging::layout`, which writes and reads it. It was noted while the object came,
+/// and an object without one is looked into when a frame is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrameIndex(pub Box<[u8]>);
 
 /// One stored instance.
 #[derive(Debug, Clone, PartialEq)]

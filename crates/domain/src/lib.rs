@@ -14,6 +14,7 @@ pub mod commitment;
 pub mod conflict;
 pub mod delivery;
 pub mod digest;
+pub mod document;
 pub mod event;
 pub mod id;
 pub mod image;

@@ -51,6 +51,17 @@ pub enum ObjectName {
         /// Digest of the file's bytes.
         sha256: Sha256Digest,
     },
+    /// The metadata of a series, made of its images and made again when it is lost: `CENTRE/STUDY/metadata/SERIES-SHA256.sheet`.
+    SeriesDocument {
+        /// Whose it is.
+        centre: CentreId,
+        /// Its study.
+        study: StudyInstanceUid,
+        /// Its series.
+        series: SeriesInstanceUid,
+        /// Digest of the file's bytes.
+        sha256: Sha256Digest,
+    },
     /// An object that could not be read, kept for a person to look at: `CENTRE/quarantine/SHA256.dcm`.
     Quarantined {
         /// Whose it is.
@@ -92,6 +103,9 @@ impl ObjectName {
             Self::ReportPdf { centre, study, version, sha256 } => {
                 format!("{centre}/{study}/reports/{version}-{sha256}.pdf")
             }
+            Self::SeriesDocument { centre, study, series, sha256 } => {
+                format!("{centre}/{study}/metadata/{series}-{sha256}.sheet")
+            }
             Self::Quarantined { centre, sha256 } => format!("{centre}/quarantine/{sha256}.dcm"),
             Self::Mark { catalog, number, sha256 } => {
                 format!("{MARKS}/{}/{number}-{sha256}.mark", catalog.simple())
@@ -106,6 +120,7 @@ impl ObjectName {
             Self::Instance { sha256, .. }
             | Self::KeyImage { sha256, .. }
             | Self::ReportPdf { sha256, .. }
+            | Self::SeriesDocument { sha256, .. }
             | Self::Quarantined { sha256, .. }
             | Self::Mark { sha256, .. } => *sha256,
         }
@@ -149,6 +164,15 @@ impl ObjectKey {
                     centre: CentreId::parse(centre).ok()?,
                     study: StudyInstanceUid::parse(study).ok()?,
                     version: version.parse().ok()?,
+                    sha256: Sha256Digest::parse(sha256)?,
+                })
+            }
+            [centre, study, "metadata", file] => {
+                let (series, sha256) = file.strip_suffix(".sheet")?.split_once('-')?;
+                Some(ObjectName::SeriesDocument {
+                    centre: CentreId::parse(centre).ok()?,
+                    study: StudyInstanceUid::parse(study).ok()?,
+                    series: SeriesInstanceUid::parse(series).ok()?,
                     sha256: Sha256Digest::parse(sha256)?,
                 })
             }
@@ -266,7 +290,13 @@ mod tests {
             sha256: Sha256Digest::of(b"x"),
         };
         let (mark, _) = ObjectName::mark(Uuid::from_u128(7), 12);
-        for name in [name, pdf, kept, mark] {
+        let document = ObjectName::SeriesDocument {
+            centre: CentreId::parse("c1").unwrap(),
+            study: StudyInstanceUid::parse("1.2").unwrap(),
+            series: SeriesInstanceUid::parse("1.2.3").unwrap(),
+            sha256: Sha256Digest::of(b"x"),
+        };
+        for name in [name, pdf, kept, mark, document] {
             let key = name.key();
             assert_eq!(ObjectKey::parse(key.as_str()).unwrap().name(), Some(name));
         }

@@ -26,7 +26,7 @@ pub const FRAMES_MAX: u32 = 108_000;
 /// Most fragments of an object that are walked.
 const FRAGMENTS_MAX: usize = 250_000;
 /// Most elements walked between header and pixels.
-const ELEMENTS_WALKED_MAX: usize = 1_000;
+pub(crate) const ELEMENTS_WALKED_MAX: usize = 1_000;
 /// Most bytes of an offset table.
 const TABLE_BYTES_MAX: u64 = 8 * FRAMES_MAX as u64;
 /// Largest side of an image.
@@ -134,7 +134,8 @@ impl Shape {
         Ok(shape)
     }
 
-    fn check(&self) -> Result<(), FramesError> {
+    /// Whether it can be that of pixels.
+    pub(crate) fn check(&self) -> Result<(), FramesError> {
         if !(1..=SIDE_MAX).contains(&self.rows) || !(1..=SIDE_MAX).contains(&self.columns) {
             return Err(FramesError::Shape("Rows or Columns is out of range"));
         }
@@ -199,7 +200,7 @@ where
     let mut window = Window { read, object_bytes: wanted.object_bytes, at: 0, bytes: Bytes::new() };
     let pixels = window.pixels(wanted.header_end, syntax.encoding).await?;
     match pixels.length {
-        Some(length) => Ok(native(wanted, &pixels, length)?),
+        Some(length) => Ok(native(&wanted.shape, wanted.frames, &NativePixels { at: pixels.at, length })?),
         None => encapsulated(wanted, &pixels, &mut window).await,
     }
 }
@@ -276,25 +277,24 @@ where
     async fn pixels(&mut self, mut at: u64, encoding: Encoding) -> Result<Pixels, LocateError<E>> {
         let mut offsets = None;
         for _ in 0..ELEMENTS_WALKED_MAX {
-            let Some(head) = read_head(self.get(at, 12).await?, encoding) else {
+            let Some(head) = element(self.get(at, 12).await?, encoding) else {
                 return Err(FramesError::NoPixels.into());
             };
             let value = at + head.bytes;
-            match (head.tag, head.length) {
-                (PIXEL_DATA, None) => return Ok(Pixels { at: value, length: None, offsets }),
-                (PIXEL_DATA | FLOAT_PIXELS | DOUBLE_PIXELS, Some(length)) => {
+            match head.kind() {
+                Kind::Fragments => return Ok(Pixels { at: value, length: None, offsets }),
+                Kind::Native(length) => {
                     if value + length > self.object_bytes {
                         return Err(FramesError::Broken("the object is shorter than its pixels").into());
                     }
                     return Ok(Pixels { at: value, length: Some(length), offsets });
                 }
-                (EXTENDED_OFFSETS, Some(length)) => {
+                Kind::Table(length) => {
                     offsets = (length > 0).then_some(value..value + length);
                     at = value + length;
                 }
-                (EXTENDED_LENGTHS, Some(length)) => at = value + length,
-                (tag, Some(length)) if tag.group() <= PIXEL_DATA.group() => at = value + length,
-                _ => return Err(FramesError::NoPixels.into()),
+                Kind::Other(length) => at = value + length,
+                Kind::NoPixels => return Err(FramesError::NoPixels.into()),
             }
         }
         Err(FramesError::NoPixels.into())
@@ -307,16 +307,16 @@ where
         let Some(item) = head.first_chunk::<8>() else {
             return Err(FramesError::Broken("the fragments do not end").into());
         };
-        let tag = Tag(u16::from_le_bytes([item[0], item[1]]), u16::from_le_bytes([item[2], item[3]]));
-        let length = u64::from(u32::from_le_bytes([item[4], item[5], item[6], item[7]]));
-        match tag {
-            SEQUENCE_END => Ok(None),
-            ITEM if at + 8 + length <= object_bytes => Ok(Some(Fragment {
+        match fragment_head(item) {
+            Some(None) => Ok(None),
+            Some(Some(length)) if at + 8 + length <= object_bytes => Ok(Some(Fragment {
                 bytes: at + 8..at + 8 + length,
                 first: head.get(8..10).and_then(|two| two.try_into().ok()).unwrap_or_default(),
             })),
-            ITEM => Err(FramesError::Broken("a fragment is longer than the object").into()),
-            _ => Err(FramesError::Broken("something that is no fragment stands among the fragments").into()),
+            Some(Some(_)) => Err(FramesError::Broken("a fragment is longer than the object").into()),
+            None => {
+                Err(FramesError::Broken("something that is no fragment stands among the fragments").into())
+            }
         }
     }
 
@@ -335,14 +335,44 @@ where
     }
 }
 
-struct Head {
+/// The head of an element.
+pub(crate) struct Head {
     tag: Tag,
     /// `None` when undefined.
     length: Option<u64>,
-    bytes: u64,
+    /// How many bytes it has.
+    pub(crate) bytes: u64,
 }
 
-fn read_head(bytes: &[u8], encoding: Encoding) -> Option<Head> {
+/// What an element between the header and the pixels is, with the bytes of its value.
+pub(crate) enum Kind {
+    /// Pixels in fragments.
+    Fragments,
+    /// Pixels in one run.
+    Native(u64),
+    /// The extended offset table.
+    Table(u64),
+    /// Something else, with the pixels still to come.
+    Other(u64),
+    /// A place behind where pixels stand.
+    NoPixels,
+}
+
+impl Head {
+    pub(crate) fn kind(&self) -> Kind {
+        match (self.tag, self.length) {
+            (PIXEL_DATA, None) => Kind::Fragments,
+            (PIXEL_DATA | FLOAT_PIXELS | DOUBLE_PIXELS, Some(length)) => Kind::Native(length),
+            (EXTENDED_OFFSETS, Some(length)) => Kind::Table(length),
+            (EXTENDED_LENGTHS, Some(length)) => Kind::Other(length),
+            (tag, Some(length)) if tag.group() <= PIXEL_DATA.group() => Kind::Other(length),
+            _ => Kind::NoPixels,
+        }
+    }
+}
+
+/// Reads the head of an element; `None` when it has not come in full.
+pub(crate) fn element(bytes: &[u8], encoding: Encoding) -> Option<Head> {
     let head = bytes.first_chunk::<8>()?;
     let tag = Tag(encoding.u16([head[0], head[1]]), encoding.u16([head[2], head[3]]));
     let (length, size) = if !encoding.explicit {
@@ -356,9 +386,52 @@ fn read_head(bytes: &[u8], encoding: Encoding) -> Option<Head> {
     Some(Head { tag, length: (length != u32::MAX).then_some(u64::from(length)), bytes: size })
 }
 
-fn native(wanted: &Wanted<'_>, pixels: &Pixels, length: u64) -> Result<Vec<FramePlace>, FramesError> {
-    let bits = wanted.shape.frame_bits();
-    if (bits * u64::from(wanted.shape.frames)).div_ceil(8) > length {
+/// The length of a fragment by the head of its item: `Some(None)` at the end of all, `None` when it is no item.
+pub(crate) fn fragment_head(item: &[u8]) -> Option<Option<u64>> {
+    let item = item.first_chunk::<8>()?;
+    let tag = Tag(u16::from_le_bytes([item[0], item[1]]), u16::from_le_bytes([item[2], item[3]]));
+    let length = u64::from(u32::from_le_bytes([item[4], item[5], item[6], item[7]]));
+    match tag {
+        SEQUENCE_END => Some(None),
+        ITEM => Some(Some(length)),
+        _ => None,
+    }
+}
+
+/// Pixels that are not compressed: their first byte and how many there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NativePixels {
+    pub(crate) at: u64,
+    pub(crate) length: u64,
+}
+
+/// Native pixels of an object; `None` when they are in fragments.
+pub(crate) async fn native_pixels<R, F, E>(
+    wanted: &Wanted<'_>,
+    read: R,
+) -> Result<Option<NativePixels>, LocateError<E>>
+where
+    R: FnMut(Range<u64>) -> F,
+    F: Future<Output = Result<Bytes, E>>,
+    E: std::error::Error + 'static,
+{
+    let encoding = Syntax::of(wanted.transfer_syntax).encoding;
+    let mut window = Window { read, object_bytes: wanted.object_bytes, at: 0, bytes: Bytes::new() };
+    let Pixels { at, length, .. } = window.pixels(wanted.header_end, encoding).await?;
+    Ok(length.map(|length| NativePixels { at, length }))
+}
+
+/// Where native frames are.
+///
+/// # Errors
+/// [`FramesError::Broken`] when there are fewer pixels than the shape says.
+pub(crate) fn native(
+    shape: &Shape,
+    numbers: &[u32],
+    pixels: &NativePixels,
+) -> Result<Vec<FramePlace>, FramesError> {
+    let bits = shape.frame_bits();
+    if (bits * u64::from(shape.frames)).div_ceil(8) > pixels.length {
         return Err(FramesError::Broken("there are fewer pixels than the header says"));
     }
     let place = |number: u32| {
@@ -369,7 +442,7 @@ fn native(wanted: &Wanted<'_>, pixels: &Pixels, length: u64) -> Result<Vec<Frame
             skip_bits: (from % 8) as u8,
         }
     };
-    Ok(wanted.frames.iter().copied().map(place).collect())
+    Ok(numbers.iter().copied().map(place).collect())
 }
 
 async fn encapsulated<R, F, E>(

@@ -33,6 +33,8 @@ pub const INFLATE_RATIO_MAX: u64 = 100;
 /// Most bytes of large headers in the memory of the process at one time, for all guards together; see [`Flaw::Busy`].
 pub const HEADERS_BYTES_MAX: usize = 64 << 20;
 
+/// Most bytes behind a header that are kept with it: enough for the head of the element that ended it, which a sender may have cut.
+pub const AFTER_BYTES: usize = 16;
 /// Bytes of each header that count for nothing: nearly every header is smaller.
 const HEADER_FREE_BYTES: usize = 256 << 10;
 /// Bytes that a large header asks for at a time.
@@ -192,6 +194,8 @@ pub struct GuardedHeader {
     pub encoding: Encoding,
     /// Whether the data set was deflated: then `ends_at` is no place in the stored bytes.
     pub deflated: bool,
+    /// The first bytes behind the header, as far as they were taken in with it: at most [`AFTER_BYTES`].
+    pub after: Vec<u8>,
     pub(crate) spans: Vec<Span>,
     _lease: Lease,
 }
@@ -497,6 +501,8 @@ impl Scan {
             Some(end) => end,
             None => (self.end_of_data()?, HeaderEnd::DataSet),
         };
+        let seen = self.bytes.len().min(ends_at + AFTER_BYTES);
+        let after = self.bytes[ends_at..seen].to_vec();
         self.bytes.truncate(ends_at);
         Ok(GuardedHeader {
             bytes: self.bytes,
@@ -504,6 +510,7 @@ impl Scan {
             end,
             encoding: self.encoding,
             deflated: false,
+            after,
             spans: self.spans,
             _lease: self.lease,
         })

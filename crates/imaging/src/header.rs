@@ -9,6 +9,7 @@ use domain::{
 };
 
 use crate::{
+    frames::Shape,
     guard::{GuardedHeader, Span},
     text::CharacterSets,
     value,
@@ -33,6 +34,8 @@ pub struct Header {
     /// On the instance. `header_bytes` counts from the start of the data set ([`GuardedHeader::ends_at`]); who stores it as a file replaces
     /// it by [`GuardedHeader::stored_bytes`].
     pub instance: InstanceAttributes,
+    /// The shape of the pixels, where the header describes any.
+    pub shape: Option<Shape>,
 }
 
 /// Why a header does not say which instance it is.
@@ -73,6 +76,7 @@ impl Header {
             study: fields.study(&raw),
             series: SeriesAttributes { character_set: rule.cloned(), ..fields.series(&raw) },
             instance: fields.instance(&raw),
+            shape: fields.shape(&raw),
         })
     }
 }
@@ -130,6 +134,8 @@ raw! {
     position = Tag(0x0020, 0x0032),
     orientation = Tag(0x0020, 0x0037),
     frames = Tag(0x0028, 0x0008),
+    samples = Tag(0x0028, 0x0002),
+    photometric = Tag(0x0028, 0x0004),
     rows = Tag(0x0028, 0x0010),
     columns = Tag(0x0028, 0x0011),
     bits_allocated = Tag(0x0028, 0x0100),
@@ -226,6 +232,19 @@ impl Fields<'_> {
             position: self.bytes(&raw.position).and_then(value::vector),
             orientation: self.bytes(&raw.orientation).and_then(value::vector),
             header_bytes: self.guarded.ends_at,
+            frame_index: None,
         }
+    }
+
+    fn shape(&self, raw: &Raw<'_>) -> Option<Shape> {
+        let shape = Shape {
+            rows: self.unsigned(&raw.rows)?,
+            columns: self.unsigned(&raw.columns)?,
+            samples: self.unsigned(&raw.samples).unwrap_or(1),
+            bits_allocated: self.unsigned(&raw.bits_allocated)?,
+            frames: self.number(&raw.frames).and_then(|frames| frames.try_into().ok()).unwrap_or(1).max(1),
+            halved_chroma: self.code(&raw.photometric).as_deref() == Some("YBR_FULL_422"),
+        };
+        shape.check().is_ok().then_some(shape)
     }
 }

@@ -1,6 +1,6 @@
 //! DICOM data sets: what is let in ([`guard`]), what a header says ([`header`], [`acquisition`]), and what goes out again
-//! ([`json`], [`xml`], [`frames`], [`picture`], [`rewrite`]); what slices form a volume ([`geometry`]) and what dose was given ([`dose`]).
-//! Data sets that come as text ([`json_in`], [`xml_in`]) are made into bytes ([`compose`]) and then go the way of all.
+//! ([`json`], [`xml`], [`frames`], [`layout`], [`picture`], [`rewrite`]); what slices form a volume ([`geometry`]) and what dose was given
+//! ([`dose`]). Data sets that come as text ([`json_in`], [`xml_in`]) are made into bytes ([`compose`]) and then go the way of all.
 //!
 //! No I/O: bytes and places in, values out. One bounded walker reads every byte that comes from outside; the object model, the
 //! JSON model and the decoders of dicom-rs are only given what that walker passed.
@@ -15,6 +15,7 @@ pub mod guard;
 pub mod header;
 pub mod json;
 pub mod json_in;
+pub mod layout;
 pub mod picture;
 pub mod rewrite;
 pub mod sniff;

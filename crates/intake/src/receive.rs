@@ -8,7 +8,7 @@ use domain::{
     audit::Actor,
     digest::Sha256Digest,
     id::CentreId,
-    image::{Arrival, ArrivalOutcome, Instance, InstanceAttributes, Source},
+    image::{Arrival, ArrivalOutcome, FrameIndex, Instance, InstanceAttributes, Source},
     object::ObjectName,
     port::{Clock, Incoming, Storage, StorageError, storage::Found},
     quarantine::Way,
@@ -19,6 +19,7 @@ use domain::{
 use imaging::{
     guard::{Flaw, Guard, GuardLimits, GuardedHeader, Progress},
     header::Header,
+    layout::Follower,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -204,13 +205,21 @@ enum Watch {
 }
 
 impl Watch {
-    /// Lets the guard look at the bytes, as long as it has not seen the whole header.
-    fn look(&mut self, bytes: &[u8], announced: &Announced) -> Result<(), Refusal> {
-        let Self::Reading(guard) = self else { return Ok(()) };
-        match guard.push(bytes)? {
-            Progress::Header => Ok(()),
-            Progress::HeaderEnded => self.pass(announced),
+    /// Lets the guard look at the bytes, as long as it has not seen the whole header; then notes where frames are. The bytes begin at an
+    /// offset of the data set.
+    fn look(&mut self, offset: u64, bytes: &[u8], announced: &Announced) -> Result<(), Refusal> {
+        if let Self::Reading(guard) = self {
+            match guard.push(bytes)? {
+                Progress::Header => return Ok(()),
+                Progress::HeaderEnded => self.pass(announced)?,
+            }
         }
+        if let Self::Passed(passed) = self
+            && let Some(frames) = &mut passed.frames
+        {
+            frames.push(offset, bytes);
+        }
+        Ok(())
     }
 
     /// Takes the header from the guard and reads it, if that has not been done yet.
@@ -220,7 +229,9 @@ impl Watch {
                 let guarded = guard.finish()?;
                 let header = Header::read_under(&guarded, announced.character_set.as_ref())
                     .map_err(|error| Refusal::Unreadable(Unreadable::Header(error)))?;
-                Self::Passed(Box::new(Passed { guarded, header }))
+                let follow = |shape| Follower::new(&guarded, shape, &announced.transfer_syntax);
+                let frames = header.shape.and_then(follow);
+                Self::Passed(Box::new(Passed { guarded, header, frames }))
             }
             passed @ (Self::Passed(_) | Self::Aside(_)) => passed,
             Self::Refused => return Err(Refusal::NotUnderstood("it was refused before".to_owned())),
@@ -233,6 +244,8 @@ impl Watch {
 struct Passed {
     guarded: GuardedHeader,
     header: Header,
+    /// Notes where frames are, while they stream past.
+    frames: Option<Follower>,
 }
 
 /// The file in storage.
@@ -263,7 +276,8 @@ impl Receiving {
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), Refusal> {
         self.count(bytes.len())?;
         self.turn().await?;
-        if let Err(refusal) = self.guard.look(&bytes, &self.announced) {
+        let offset = self.data_set_bytes - bytes.len() as u64;
+        if let Err(refusal) = self.guard.look(offset, &bytes, &self.announced) {
             self.turn_aside(refusal).await?;
         }
         let added = self.append(bytes).await;
@@ -306,8 +320,9 @@ impl Receiving {
     pub fn filled(&mut self, bytes: usize) -> Result<(), Refusal> {
         self.count(bytes)?;
         if let Some(file) = &mut self.file {
+            let offset = self.data_set_bytes - bytes as u64;
             let bytes = file.incoming.filled(bytes);
-            let looked = self.guard.look(bytes, &self.announced);
+            let looked = self.guard.look(offset, bytes, &self.announced);
             file.digest.update(bytes);
             self.turning = looked.err();
         }
@@ -350,7 +365,7 @@ impl Receiving {
         }
         let passed = std::mem::replace(&mut self.guard, Watch::Refused);
         let Watch::Passed(passed) = passed else { unreachable!("the guard was finished above") };
-        let Passed { guarded, header } = *passed;
+        let Passed { guarded, header, frames } = *passed;
         let meta = self.agreed_meta(&header)?;
         let Some(file) = self.file.take() else { unreachable!("the file was opened above") };
 
@@ -366,6 +381,9 @@ impl Receiving {
 
         let file_bytes = file.prefix_bytes + self.data_set_bytes;
         let header_bytes = guarded.stored_bytes(file.prefix_bytes, file_bytes);
+        let frame_index = frames
+            .and_then(|frames| frames.finish(file.prefix_bytes, self.data_set_bytes)?.to_bytes())
+            .map(|bytes| FrameIndex(bytes.into()));
         let arrival = Arrival {
             instance: Instance {
                 centre: study.centre.clone(),
@@ -377,7 +395,7 @@ impl Receiving {
                 object: object.clone(),
                 bytes: file_bytes,
                 file_sha256: name.sha256(),
-                attributes: InstanceAttributes { header_bytes, ..header.instance },
+                attributes: InstanceAttributes { header_bytes, frame_index, ..header.instance },
                 received: self.intake.clock.now(),
             },
             study: header.study,

@@ -197,12 +197,13 @@ impl Upkeep {
                     Some(
                         ObjectName::KeyImage { .. }
                         | ObjectName::ReportPdf { .. }
+                        | ObjectName::SeriesDocument { .. }
                         | ObjectName::Quarantined { .. },
                     )
                     | None => {}
                 }
                 if is_old(&listed) {
-                    old += 1;
+                    old += u64::from(!is_made_again(&listed.object));
                 } else {
                     young.insert(listed.object.clone());
                 }
@@ -211,7 +212,7 @@ impl Upkeep {
             let unnamed = self.catalog.unnamed(&asked).await?;
             let (young, leftovers): (Vec<_>, Vec<_>) =
                 unnamed.into_iter().partition(|object| young.contains(object));
-            let count = leftovers.len() as u64;
+            let count = leftovers.iter().filter(|object| !is_made_again(object)).count() as u64;
             found.too_young += young.len() as u64;
             found.old += old;
             found.unnamed += count;
@@ -333,6 +334,12 @@ impl Upkeep {
         }
         Ok(())
     }
+}
+
+/// Objects that are made of others and made again when they are missing: an older one is left behind whenever one is made anew, and none
+/// says anything about the catalog.
+fn is_made_again(object: &ObjectRef) -> bool {
+    matches!(object.key.name(), Some(ObjectName::SeriesDocument { .. }))
 }
 
 /// Whether so many leftovers are more than what killed processes leave.

@@ -253,6 +253,11 @@ async fn insert_instances(change: &mut Change, arrivals: &[&Arrival]) -> Result<
             let uid = row.parsed("sop_instance", |text| SopInstanceUid::parse(text).ok())?;
             fresh.extend(firsts.get(&uid));
         }
+        let stored = chunk.iter().copied().filter(|place| fresh.contains(place));
+        let stored = stored.map(|place| &arrivals[place].instance);
+        if let Some((indexes, _)) = row::insert_frame_indexes(stored) {
+            indexes.execute(change).await?;
+        }
     }
     Ok(fresh)
 }

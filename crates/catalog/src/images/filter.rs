@@ -18,6 +18,16 @@ pub(crate) async fn studies(
     if filter.limit == 0 {
         return Ok(Vec::new());
     }
+    statement(dialect, filter)
+        .all(connection)
+        .await?
+        .iter()
+        .map(|found| Ok(row::read(found)?.study))
+        .collect()
+}
+
+/// The question. Within one centre each of its usual forms is answered by an index in the order of the list (`study_of_centre_…`).
+pub(crate) fn statement(dialect: Dialect, filter: &StudyFilter) -> Sql {
     let mut sql = Sql::new("SELECT s.* FROM study s WHERE 1 = 1");
     push_keys(&mut sql, filter);
     let name = |text: &Option<String>| text.as_deref().map(row::comparable_name);
@@ -37,12 +47,14 @@ pub(crate) async fn studies(
         StudyOrder::ArrivalFirst => " ORDER BY s.first_received, s.study, s.centre",
     });
     sql.push(" LIMIT ").value(filter.limit).push(" OFFSET ").value(filter.offset);
-    sql.all(connection).await?.iter().map(|found| Ok(row::read(found)?.study)).collect()
+    sql
 }
 
 fn push_keys(sql: &mut Sql, filter: &StudyFilter) {
-    if !filter.centres.is_empty() {
-        sql.push(" AND s.centre IN ").list(&filter.centres);
+    match filter.centres.as_slice() {
+        [] => {}
+        [centre] => drop(sql.push(" AND s.centre = ").value(centre)),
+        centres => drop(sql.push(" AND s.centre IN ").list(centres)),
     }
     if !filter.study_uids.is_empty() {
         sql.push(" AND s.study IN ").list(&filter.study_uids);
@@ -67,6 +79,12 @@ fn push_text(sql: &mut Sql, dialect: Dialect, column: &str, text: Option<&str>) 
     let Some(text) = text.filter(|text| !text.chars().all(|c| c == '*')) else { return };
     sql.push(" AND ").push(column);
     if text.contains(['*', '?']) {
+        // What an index can find of a pattern, which comes as a value, is told it by itself.
+        let fixed = text.split(['*', '?']).next().unwrap_or_default();
+        if !fixed.is_empty() {
+            sql.push(" >= ").value(fixed).push(" AND ").push(column);
+            sql.push(" < ").value(format!("{fixed}{}", char::MAX)).push(" AND ").push(column);
+        }
         let (operator, after) = dialect.matches();
         sql.push(operator).value(dialect.pattern(text)).push(after);
     } else {

@@ -168,6 +168,11 @@ fn write(step: &Step<'_>, at: Timestamp, statements: &mut Vec<Expected>) {
     add(update, 1);
     for chunk in images.chunks(arrivals::INSTANCES_PER_STATEMENT) {
         add(row::insert_instances(chunk.iter().map(|arrival| &arrival.instance)), chunk.len());
+        if let Some((indexes, rows)) =
+            row::insert_frame_indexes(chunk.iter().map(|arrival| &arrival.instance))
+        {
+            add(indexes, rows);
+        }
     }
     let mut by_series: BTreeMap<&SeriesInstanceUid, u32> = BTreeMap::new();
     for arrival in images {

@@ -3,7 +3,7 @@
 use domain::{
     Timestamp,
     id::{OrderId, PersonId},
-    image::{Instance, InstanceAttributes, SeriesAttributes, StudyAttributes},
+    image::{FrameIndex, Instance, InstanceAttributes, SeriesAttributes, StudyAttributes},
     object::ObjectRef,
     order::OrderMatch,
     reading::{Claim, Reading, ReadingState},
@@ -300,6 +300,26 @@ pub(crate) fn insert_instances<'a>(instances: impl IntoIterator<Item = &'a Insta
     sql
 }
 
+/// Writes where the frames of some instances are, which may have been of another content; of none when none says it.
+pub(crate) fn insert_frame_indexes<'a>(
+    instances: impl IntoIterator<Item = &'a Instance>,
+) -> Option<(Sql, usize)> {
+    let mut sql = Sql::new("INSERT INTO instance_frames (centre, sop_instance, file_sha256, layout) VALUES ");
+    let mut rows = 0;
+    for instance in instances {
+        let Some(FrameIndex(layout)) = &instance.attributes.frame_index else { continue };
+        sql.push(if rows == 0 { "(" } else { ", (" }).value(&instance.centre);
+        sql.push(", ").value(&instance.sop_instance);
+        sql.push(", ").value(instance.file_sha256);
+        sql.push(", ").value(layout.to_vec()).push(")");
+        rows += 1;
+    }
+    sql.push(
+        " ON CONFLICT (centre, sop_instance) DO UPDATE SET file_sha256 = excluded.file_sha256, layout = excluded.layout",
+    );
+    (rows > 0).then_some((sql, rows))
+}
+
 /// Goes on with the values of an instance, in parentheses.
 pub(crate) fn instance_values(sql: &mut Sql, instance: &Instance, received: Timestamp) {
     let attributes = &instance.attributes;
@@ -346,6 +366,7 @@ pub(crate) fn read_instance(row: &AnyRow) -> Result<Instance, Problem> {
             position: row.parsed_maybe("position_mm", read_decimals)?,
             orientation: row.parsed_maybe("orientation", read_decimals)?,
             header_bytes: row.number("header_bytes")?,
+            frame_index: None,
         },
         received: row.time("received")?,
     })

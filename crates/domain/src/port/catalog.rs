@@ -6,6 +6,7 @@ mod commitments;
 mod conflicts;
 mod deliveries;
 mod directory;
+mod documents;
 mod images;
 mod orders;
 mod peers;
@@ -21,6 +22,7 @@ pub use commitments::{CommitmentOutcome, Commitments, NewCommitment, ReportAttem
 pub use conflicts::{ConflictFilter, Conflicts, Ruling, RulingRefusal};
 pub use deliveries::{Deliveries, DeliveryFilter, Mail, NewDelivery};
 pub use directory::{Directory, DirectoryRefusal};
+pub use documents::{DocumentDue, Documents};
 pub use images::{Images, StudyFilter, StudyOrder};
 pub use orders::{OrderOutcome, Orders};
 pub use peers::Peers;
@@ -40,6 +42,7 @@ pub trait Catalog:
     + Peers
     + Orders
     + Images
+    + Documents
     + Conflicts
     + Commitments
     + WorkStore
@@ -61,6 +64,7 @@ impl<T> Catalog for T where
         + Peers
         + Orders
         + Images
+        + Documents
         + Conflicts
         + Commitments
         + WorkStore

@@ -257,12 +257,14 @@ impl Starting<'_> {
     }
 
     fn archive(&self) -> Router {
-        archive::router(archive::Archive {
+        let archive = archive::Archive {
             catalog: Arc::clone(&self.parts.catalog),
             storage: Arc::clone(&self.parts.storage),
             clock: Arc::clone(&self.parts.clock),
             config: self.settings.archive.clone(),
-        })
+        };
+        self.tasks.spawn(archive::Documents::of(&archive).run(self.lifecycle.drain.clone()));
+        archive::router(archive)
     }
 
     fn relay(&self) -> Router {

@@ -153,6 +153,7 @@ pub(super) fn image(centre: &CentreId, study: &str, sop: &str, second: i64) -> A
                 position: Some([0.1 + 0.2, -1e-300, 1.0 / 3.0]),
                 orientation: Some([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
                 header_bytes: 700,
+                frame_index: None,
             },
             received: at(second),
         },
