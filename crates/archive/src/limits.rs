@@ -2,11 +2,11 @@
 
 use domain::limit::{Limit, Section, TellsLimits, Unit};
 use imaging::{
-    picture::{FRAME_BYTES_MAX, INFLATED_BYTES_MAX},
+    picture::INFLATED_BYTES_MAX,
     tree::{ITEMS_MAX, VALUES_MAX},
 };
 
-use crate::Config;
+use crate::{Config, rendered};
 
 /// What the archive tells about itself.
 #[derive(Debug, Clone)]
@@ -20,14 +20,14 @@ impl TellsLimits for Told {
         let config = &self.config;
         let count = |number: usize| number as u64;
         let limits = vec![
-            Limit::new("Pictures made at one time", count(config.pictures_at_once), Unit::Count)
-                .set_by("archive.pictures_at_once"),
-            Limit::new("Pictures that wait for their turn", count(config.pictures_waiting_max), Unit::Count)
-                .set_by("archive.pictures_waiting_max"),
             Limit::new("Time for a picture", config.picture_seconds_max, Unit::Seconds)
                 .set_by("archive.picture_seconds_max"),
-            Limit::new("Frame that is made a picture", FRAME_BYTES_MAX, Unit::Bytes),
-            Limit::new("Deflated object that is made a picture", count(INFLATED_BYTES_MAX), Unit::Bytes),
+            Limit::new("Pictures of one answer", count(rendered::PICTURES_MAX), Unit::Count),
+            Limit::new(
+                "Deflated object that is sent in another transfer syntax",
+                count(INFLATED_BYTES_MAX),
+                Unit::Bytes,
+            ),
             Limit::new("Items of a header as DICOM JSON", count(ITEMS_MAX), Unit::Count),
             Limit::new("Values of a header as DICOM JSON", count(VALUES_MAX), Unit::Count),
             Limit::new(

@@ -204,6 +204,55 @@ where
     }
 }
 
+/// Native pixels as one value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativeValue {
+    /// Pixel Data, or that of floating point numbers.
+    pub tag: Tag,
+    /// Its value representation.
+    pub vr: VR,
+    /// Where the value stands in the object.
+    pub value: Range<u64>,
+}
+
+/// Finds native pixels as the one value that they are, in an object that `read` gives ranges of: `header_end` is the place of the first
+/// element of group 7FE0.
+///
+/// # Errors
+/// When there are none, or they are in fragments.
+pub async fn native_value<R, F, E>(
+    transfer_syntax: &TransferSyntaxUid,
+    header_end: u64,
+    object_bytes: u64,
+    read: R,
+) -> Result<NativeValue, LocateError<E>>
+where
+    R: FnMut(Range<u64>) -> F,
+    F: Future<Output = Result<Bytes, E>>,
+    E: std::error::Error + 'static,
+{
+    let encoding = Syntax::of(transfer_syntax).encoding;
+    let mut window = Window { read, object_bytes, at: 0, bytes: Bytes::new() };
+    let head = window.get(header_end, 12).await?.to_vec();
+    let Some(found) = read_head(&head, encoding) else { return Err(FramesError::NoPixels.into()) };
+    let vr = match found.tag {
+        _ if encoding.explicit => head.get(4..6).and_then(|two| VR::from_binary([two[0], two[1]])),
+        PIXEL_DATA => Some(VR::OW),
+        FLOAT_PIXELS => Some(VR::OF),
+        DOUBLE_PIXELS => Some(VR::OD),
+        _ => None,
+    };
+    let is_pixels = matches!(found.tag, PIXEL_DATA | FLOAT_PIXELS | DOUBLE_PIXELS);
+    let (true, Some(vr), Some(length)) = (is_pixels, vr, found.length) else {
+        return Err(FramesError::Broken("they do not stand as one value").into());
+    };
+    let start = header_end + found.bytes;
+    if start + length > object_bytes {
+        return Err(FramesError::Broken("the object is shorter than its pixels").into());
+    }
+    Ok(NativeValue { tag: found.tag, vr, value: start..start + length })
+}
+
 /// Finds frames in an object in memory.
 ///
 /// # Errors

@@ -6,6 +6,7 @@
 //! JSON model and the decoders of dicom-rs are only given what that walker passed.
 
 pub mod acquisition;
+pub mod codec;
 pub mod codestream;
 pub mod compose;
 pub mod dose;
@@ -16,15 +17,18 @@ pub mod header;
 pub mod json;
 pub mod json_in;
 pub mod picture;
+pub mod rewrite;
 pub mod sniff;
 pub mod stored;
 pub mod syntax;
 pub mod text;
 pub mod tree;
+pub mod work;
 pub mod xml;
 pub mod xml_in;
 
-mod rle;
+mod format;
+mod shade;
 mod value;
 mod walk;
 

@@ -19,7 +19,7 @@ use domain::{
     object::ObjectName,
     person::{Person, Role, Scope, Token},
     port::{
-        Clock as _, Storage,
+        Clock as _, Pixels, Storage,
         catalog::{Directory as _, Images as _},
         storage::store_bytes,
     },
@@ -34,7 +34,7 @@ use imaging::{
 use serde_json::Value;
 use storage::FileStorage;
 use tempfile::TempDir;
-use testkit::{clock::ManualClock, samples};
+use testkit::{clock::ManualClock, pixels::InProcess, samples};
 use tower::ServiceExt as _;
 
 /// What OHIF sends with each request for frames.
@@ -85,6 +85,10 @@ impl Bench {
     }
 
     pub async fn with(config: Config) -> Self {
+        Self::with_pixels(config, InProcess::port()).await
+    }
+
+    pub async fn with_pixels(config: Config, pixels: Arc<dyn Pixels>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let catalog = Arc::new(SqlCatalog::open_sqlite(folder.path().join("catalog.db")).await.unwrap());
         let storage = Arc::new(FileStorage::open(folder.path().join("objects")).await.unwrap());
@@ -93,6 +97,7 @@ impl Bench {
         let archive = Archive {
             catalog: catalog.clone(),
             storage: storage.clone(),
+            pixels,
             clock: Arc::new(clock.clone()),
             config,
         };
