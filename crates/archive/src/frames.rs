@@ -275,6 +275,10 @@ pub(crate) async fn parts(
     if let Some(target) = form.recoded {
         return recoded_parts(shared, instance, numbers, &form, target, address).await;
     }
+    let in_words = transcode::bytes_in_words(&*shared.storage, &instance).await;
+    if in_words.map_err(|error| transcode::not_transcoded(error, &instance))? {
+        return Err(no_frames(&FramesError::Broken("bytes stand in words with the highest byte first")));
+    }
     let (shape, places) = places(shared, &instance, numbers).await?;
     let (storage, instance) = (Arc::clone(&shared.storage), Arc::new(instance));
     Ok(stored_parts(storage, instance, shape, places, form, address).map_err(Problem::from).boxed())

@@ -6,7 +6,7 @@ use domain::{image::Instance, pixel::PixelSource, port::PixelsError, uid::Transf
 use gate::Problem;
 use imaging::{codec::Target, frames::FramePlace, picture::INFLATED_BYTES_MAX, rewrite, syntax::Syntax};
 
-use crate::{Shared, conversion, fetch, frames};
+use crate::{Shared, conversion, fetch, frames, transcode};
 
 /// Seconds after which a client that was told to come back may do so.
 const RETRY_AFTER_SECONDS: u32 = 2;
@@ -34,6 +34,12 @@ impl Frames {
             let file =
                 fetch::bytes(&*shared.storage, &instance, 0..instance.bytes, INFLATED_BYTES_MAX).await?;
             return Ok(Self { instance, of: Of::Object { file, numbers: numbers.to_vec() } });
+        }
+        let in_words = transcode::bytes_in_words(&*shared.storage, &instance).await;
+        if in_words.map_err(|error| transcode::not_transcoded(error, &instance))? {
+            let why =
+                PixelsError::Unsupported("its bytes stand in words with the highest byte first".to_owned());
+            return Err(not_done(&why, &instance));
         }
         let (_, places) = frames::places(shared, &instance, numbers).await?;
         let header = conversion::beginning(&*shared.storage, &instance).await?.header;

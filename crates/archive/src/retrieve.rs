@@ -1,4 +1,5 @@
-//! WADO-RS of whole objects (PS3.18 section 10.4): study, series, instance, as they are stored, or in the transfer syntax that is asked for.
+//! WADO-RS of whole objects (PS3.18 section 10.4): study, series, instance, as they are stored, or in the transfer syntax that is asked
+//! for.
 
 use std::{io, sync::Arc};
 
@@ -91,7 +92,8 @@ async fn many(
     Ok(response)
 }
 
-/// An answer of parts. It waits for the first one, so that a store that is away, and an image that cannot be decoded, is said by the status.
+/// An answer of parts. It waits for the first one, so that a store that is away, and an image that cannot be decoded, is said by the
+/// status.
 ///
 /// # Errors
 /// When the first part cannot be had.

@@ -118,7 +118,8 @@ pub fn file_meta(instance: &Instance, transfer_syntax: &TransferSyntaxUid) -> Re
     meta.to_prefix().map(Bytes::from).map_err(|error| TranscodeError::Header(error.to_string()))
 }
 
-/// The data set of an object in a transfer syntax. The first frame is worked on before this returns, so that what cannot be done is said in
+/// The data set of an object in a transfer syntax. The first frame is worked on before this returns, so that what cannot be done is
+/// said in
 /// time.
 ///
 /// # Errors
@@ -155,7 +156,7 @@ pub async fn data_set(
     }
     let work = Work::open(storage, pixels, instance, &header, target).await?;
     let first = work.frame(0).await?;
-    let changes = work.changes(&first, &header);
+    let changes = work.changes(&first);
     let head = rewritten(&header, &changes)?;
     match target {
         Target::Native => work.native(head, first),
@@ -221,6 +222,29 @@ async fn plain(
     let content =
         stream::iter([Ok(head.freeze())]).chain(turned(content, width)).chain(stream::iter(padding)).boxed();
     Ok(Transcoded { transfer_syntax: syntax_of(Target::Native), bytes: Some(bytes), content })
+}
+
+/// Whether samples of a byte or a bit stand in words with the highest byte first (PS3.5 section 8.1.2, retired): frames cannot be cut
+/// out of
+/// those without looking at their neighbours. Only objects that may be so are looked at.
+///
+/// # Errors
+/// When the object cannot be read.
+pub(crate) async fn bytes_in_words(
+    storage: &dyn Storage,
+    instance: &Instance,
+) -> Result<bool, TranscodeError> {
+    let syntax = &instance.transfer_syntax;
+    let is_small = instance.attributes.bits_allocated.is_some_and(|bits| bits <= 8);
+    if !is_small || !imaging::syntax::pixel_encoding(syntax).big_endian {
+        return Ok(false);
+    }
+    let read = |range: Range<u64>| async move {
+        let bytes = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        fetch::bytes(storage, instance, range, bytes).await
+    };
+    let found = frames::native_value(syntax, instance.attributes.header_bytes, instance.bytes, read).await;
+    Ok(found.map_err(of_locating)?.vr == VR::OW)
 }
 
 /// Bytes of a number that stands in big endian: of a sample, but for bytes that were written as words.
@@ -297,6 +321,9 @@ impl Work {
             object_bytes: instance.bytes,
             frames: &numbers,
         };
+        if bytes_in_words(&**storage, instance).await? {
+            return Err(TranscodeError::OnlyStored("its bytes stand in words with the highest byte first"));
+        }
         let read = |range: Range<u64>| async move {
             let bytes = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
             fetch::bytes(&**storage, instance, range, bytes).await
@@ -334,7 +361,7 @@ impl Work {
     }
 
     /// What the header says otherwise once the pixels are written otherwise.
-    fn changes(&self, first: &Recoded, header: &GuardedHeader) -> Vec<Change> {
+    fn changes(&self, first: &Recoded) -> Vec<Change> {
         let mut changes = Vec::new();
         if let Some(photometric) = &first.photometric {
             changes.push(Change::text(Tag(0x0028, 0x0004), VR::CS, photometric));
@@ -347,7 +374,6 @@ impl Work {
         let stored = self.places.first().map_or(1, FramePlace::bytes).max(1);
         let plain = self.shape.frame_bits() / 8;
         changes.extend(rewrite::lossy_changes(&self.instance.transfer_syntax, plain as f64 / stored as f64));
-        debug_assert_eq!(header.end, HeaderEnd::Pixels);
         changes
     }
 

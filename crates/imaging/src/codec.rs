@@ -1,4 +1,5 @@
-//! Codecs of frames: compressed bytes to native samples and, without loss, back. Each is bounded by the shape that the header gives before
+//! Codecs of frames: compressed bytes to native samples and, without loss, back. Each is bounded by the shape that the header gives
+//! before
 //! it runs. Which transfer syntaxes there are codecs for stands in `docs/dicom.md`.
 
 mod deflate;
@@ -155,7 +156,8 @@ pub(crate) fn encode(native: Native, format: &Format, target: Target) -> Result<
     }
 }
 
-/// Brings samples of eight or sixteen bits, little endian, to the width that the header says, and spreads the sign of signed ones over the
+/// Brings samples of eight or sixteen bits, little endian, to the width that the header says, and spreads the sign of signed ones over
+/// the
 /// bits that are not stored: what compressed them knows only the stored ones.
 fn fit(decoded: Vec<u8>, decoded_bytes: usize, format: &Format) -> Result<Vec<u8>, PictureError> {
     let mut bytes = match (decoded_bytes, format.shape.bits_allocated) {

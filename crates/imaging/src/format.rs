@@ -1,4 +1,5 @@
-//! How the samples of a frame are to be read (PS3.3 section C.7.6.3): their shape, which bits count, and what they stand for. Bounds what a
+//! How the samples of a frame are to be read (PS3.3 section C.7.6.3): their shape, which bits count, and what they stand for. Bounds
+//! what a
 //! decoder may produce before it runs.
 
 use dicom_core::Tag;

@@ -174,7 +174,8 @@ pub struct Wanted<'a> {
     pub frames: &'a [u32],
 }
 
-/// Finds frames in an object that `read` gives ranges of. Native frames cost one read; frames with an offset table, one or two more; frames
+/// Finds frames in an object that `read` gives ranges of. Native frames cost one read; frames with an offset table, one or two more;
+/// frames
 /// without a table, about one per fragment.
 ///
 /// # Errors
@@ -233,8 +234,16 @@ where
 {
     let encoding = Syntax::of(transfer_syntax).encoding;
     let mut window = Window { read, object_bytes, at: 0, bytes: Bytes::new() };
-    let head = window.get(header_end, 12).await?.to_vec();
-    let Some(found) = read_head(&head, encoding) else { return Err(FramesError::NoPixels.into()) };
+    let mut at = header_end;
+    let (head, found) = loop {
+        let head = window.get(at, 12).await?.to_vec();
+        let Some(found) = read_head(&head, encoding) else { return Err(FramesError::NoPixels.into()) };
+        // A group length may stand before them.
+        match found.length {
+            Some(length) if found.tag == Tag(PIXEL_DATA.group(), 0) => at += found.bytes + length,
+            _ => break (head, found),
+        }
+    };
     let vr = match found.tag {
         _ if encoding.explicit => head.get(4..6).and_then(|two| VR::from_binary([two[0], two[1]])),
         PIXEL_DATA => Some(VR::OW),
@@ -246,7 +255,7 @@ where
     let (true, Some(vr), Some(length)) = (is_pixels, vr, found.length) else {
         return Err(FramesError::Broken("they do not stand as one value").into());
     };
-    let start = header_end + found.bytes;
+    let start = at + found.bytes;
     if start + length > object_bytes {
         return Err(FramesError::Broken("the object is shorter than its pixels").into());
     }

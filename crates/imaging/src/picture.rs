@@ -1,5 +1,7 @@
-//! One frame as a picture: decoded, shaded by a window, written as PNG or JPEG. Decoders are where hostile bytes do harm, so what they may
-//! produce is bounded before they run; in the product all of this runs in a process of its own ([`crate::work`]). Not for diagnosis: eight
+//! One frame as a picture: decoded, shaded by a window, written as PNG or JPEG. Decoders are where hostile bytes do harm, so what they
+//! may
+//! produce is bounded before they run; in the product all of this runs in a process of its own ([`crate::work`]). Not for diagnosis:
+//! eight
 //! bits of grey.
 
 use bytes::Bytes;
@@ -89,7 +91,8 @@ pub enum PictureError {
     Write(String),
 }
 
-/// A frame of a whole object in memory: its header, transfer syntax once inflated, bytes, and bits of the first byte that are not its own.
+/// A frame of a whole object in memory: its header, transfer syntax once inflated, bytes, and bits of the first byte that are not its
+/// own.
 pub(crate) type Found = (Tree, TransferSyntaxUid, Vec<u8>, u8);
 
 /// Finds one frame of a whole object in memory.

@@ -1,4 +1,5 @@
-//! A header written anew as explicit VR little endian, for objects that go out in another transfer syntax than they rest in. Values stay the
+//! A header written anew as explicit VR little endian, for objects that go out in another transfer syntax than they rest in. Values
+//! stay the
 //! bytes that they are, but for the order of bytes in numbers; nothing is decoded to text and back. Not for what rests in the store.
 
 use dicom_core::{
@@ -65,7 +66,8 @@ impl Change {
     }
 }
 
-/// The elements of a header that say how its pixels are to be read, as explicit VR little endian: what goes along with each frame of an object
+/// The elements of a header that say how its pixels are to be read, as explicit VR little endian: what goes along with each frame of an
+/// object
 /// that has many. `None` where the header is written otherwise.
 #[must_use]
 pub fn describing(header: &GuardedHeader) -> Option<Vec<u8>> {
@@ -81,7 +83,8 @@ pub fn describing(header: &GuardedHeader) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// What a header has to say once its pixels have been through a codec that loses (PS3.3 section C.7.6.1.1.5). Empty for one that does not.
+/// What a header has to say once its pixels have been through a codec that loses (PS3.3 section C.7.6.1.1.5). Empty for one that does
+/// not.
 #[must_use]
 pub fn lossy_changes(transfer_syntax: &TransferSyntaxUid, ratio: f64) -> Vec<Change> {
     let method = match transfer_syntax.as_str() {

@@ -1,4 +1,5 @@
-//! From stored values to shades (PS3.3 sections C.11.1 and C.11.2): a table with one shade for each value that stored bits can have, so that a
+//! From stored values to shades (PS3.3 sections C.11.1 and C.11.2): a table with one shade for each value that stored bits can have, so
+//! that a
 //! frame costs one look-up a pixel. Values of more than sixteen bits are computed one by one.
 
 use dicom_core::Tag;

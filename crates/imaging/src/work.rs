@@ -1,4 +1,5 @@
-//! Pixel work as messages, and the work itself: what goes between a process that needs pixels and one that may die of them. Sans I/O: bytes
+//! Pixel work as messages, and the work itself: what goes between a process that needs pixels and one that may die of them. Sans I/O:
+//! bytes
 //! in, bytes out. Both ends are of one build, and say so first; nothing here is read from or kept on a disk.
 //!
 //! A message is a prefix of 16 bytes, a head in JSON that says what the body is, and the body. Lengths are checked before anything is

@@ -1,4 +1,5 @@
-//! A worker that does as it should, unless the first bytes of a frame say otherwise: for tests of what stands around workers. Never shipped.
+//! A worker that does as it should, unless the first bytes of a frame say otherwise: for tests of what stands around workers. Never
+//! shipped.
 
 use std::process::ExitCode;
 

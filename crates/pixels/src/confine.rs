@@ -18,7 +18,8 @@ pub struct Confinement {
 const OPEN_FILES_MAX: u64 = 8;
 
 impl Confinement {
-    /// Confines this process for good. `from` and `to` are the pipes that it goes on to read and write. Gives what could not be forbidden.
+    /// Confines this process for good. `from` and `to` are the pipes that it goes on to read and write. Gives what could not be
+    /// forbidden.
     #[must_use]
     pub fn confine(&self, from: RawFd, to: RawFd) -> Vec<String> {
         let mut failed = Vec::new();

@@ -13,5 +13,6 @@ mod query;
 mod rendered;
 mod retrieve;
 mod support;
+mod transcode;
 mod upkeep;
 mod visibility;

@@ -1,4 +1,5 @@
-//! JPEG Extended with 12 bits (ISO/IEC 10918-1 processes 2 and 4; PS3.5 section 8.2.1): sequential DCT, Huffman coded. Written here, since no
+//! JPEG Extended with 12 bits (ISO/IEC 10918-1 processes 2 and 4; PS3.5 section 8.2.1): sequential DCT, Huffman coded. Written here,
+//! since no
 //! kept crate decodes it. Everything that it allocates is bounded by the size that the header gives; it reads no other process of JPEG.
 //!
 //! Section numbers are those of ISO/IEC 10918-1.

@@ -1,4 +1,5 @@
-//! JPEG (ISO/IEC 10918-1, PS3.5 section 8.2.1): sequential and progressive DCT of 8 bits by zune-jpeg, lossless by jpeg-decoder, and sequential
+//! JPEG (ISO/IEC 10918-1, PS3.5 section 8.2.1): sequential and progressive DCT of 8 bits by zune-jpeg, lossless by jpeg-decoder, and
+//! sequential
 //! DCT of 12 bits by [`super::extended`]. What the frame header says counts, not the transfer syntax: scanners name one process and write
 //! another. In only: JPEG loses, and what goes out loses nothing.
 
@@ -36,7 +37,12 @@ fn dct(frame: &[u8], format: &Format) -> Result<Native, PictureError> {
         .set_use_unsafe(true);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(frame), limits);
     decoder.decode_headers().map_err(failed)?;
-    let written = decoder.input_colorspace().unwrap_or(ColorSpace::Luma);
+    let written = match (format.shape.samples, decoder.input_colorspace()) {
+        (1, _) => ColorSpace::Luma,
+        (_, Some(ColorSpace::YCbCr)) => ColorSpace::YCbCr,
+        // Three samples that Adobe's header says are not transformed are taken for four until they are decoded.
+        _ => ColorSpace::RGB,
+    };
     decoder.set_options(limits.jpeg_set_out_colorspace(written));
     let decoded = decoder.decode().map_err(failed)?;
     let mut bytes = fit(decoded, 1, format)?;

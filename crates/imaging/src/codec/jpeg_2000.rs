@@ -1,4 +1,5 @@
-//! JPEG 2000 and HTJ2K (ISO/IEC 15444-1 and -15, PS3.5 section 8.2.4 and 8.2.14), by openjp2, which is OpenJPEG in Rust. In only: there is no
+//! JPEG 2000 and HTJ2K (ISO/IEC 15444-1 and -15, PS3.5 section 8.2.4 and 8.2.14), by openjp2, which is OpenJPEG in Rust. In only: there
+//! is no
 //! encoder whose files others read (decision 17).
 
 use jpeg2k::{DecodeParameters, Image};

@@ -1,4 +1,5 @@
-//! RLE Lossless (PS3.5 annex G): one frame to its samples, and back. Bounded by the shape that the header gives, whatever the stream says.
+//! RLE Lossless (PS3.5 annex G): one frame to its samples, and back. Bounded by the shape that the header gives, whatever the stream
+//! says.
 
 use crate::{format::Format, picture::PictureError};
 
@@ -65,7 +66,8 @@ fn pack(row: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Decodes a frame of `pixels` pixels with `samples` samples of `bytes` bytes each. Gives samples little endian, by pixel; `None` when the
+/// Decodes a frame of `pixels` pixels with `samples` samples of `bytes` bytes each. Gives samples little endian, by pixel; `None` when
+/// the
 /// stream does not hold them.
 fn unpacked(frame: &[u8], pixels: usize, samples: usize, bytes: usize) -> Option<Vec<u8>> {
     let segments = samples.checked_mul(bytes)?;

@@ -19,7 +19,7 @@
 //!   listed in `crates/testkit/services/smtp_server.py`
 //! - `chromium`: `CHROMIUM`
 //! - `playwright`: `PLAYWRIGHT`, the folder of the Node module; `NODE`
-//! - `python`: `PYTHON`, which has pynetdicom, pydicom, dicomweb-client and numpy
+//! - `python`: `PYTHON`, which has pynetdicom, pydicom with its decoders, dicomweb-client and numpy
 //! - `viewer`: `VIEWER_DIR`
 //! - `dcmtk`, `poppler`, `fonts`: none; tools on `PATH`, fonts where Debian puts them
 //!
