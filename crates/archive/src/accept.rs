@@ -2,10 +2,11 @@
 //! media types that they agree to. Not what the answer then is made of.
 
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use domain::uid::TransferSyntaxUid;
+use domain::{image::Instance, uid::TransferSyntaxUid};
 use gate::{MediaRange, Problem};
+use imaging::codec::Target;
 
-use crate::query::parameters;
+use crate::{query::parameters, transcode};
 
 /// Longest `Accept` that is read, in bytes; viewers send about 100.
 const ACCEPT_BYTES_MAX: usize = 8 * 1024;
@@ -111,27 +112,39 @@ impl Accepted {
         self.choose(offer).ok_or_else(|| not_acceptable(&offers()))
     }
 
-    /// How DICOM files go out, as they are stored.
+    /// How DICOM files go out: as they are stored, or in a transfer syntax that all of them can be written in.
     ///
     /// # Errors
     /// 406 when the client takes no DICOM files, or only such of another transfer syntax.
     pub(crate) fn objects<'a>(
         &self,
-        stored: impl Iterator<Item = &'a TransferSyntaxUid> + Clone,
+        stored: impl Iterator<Item = &'a Instance> + Clone,
         is_one: bool,
-    ) -> Result<Packaging, Problem> {
+    ) -> Result<(Packaging, Option<Target>), Problem> {
         let offer = |wanted: &Wanted<'_>| {
             let is_packaged = is_one || wanted.packaging == Packaging::Multipart;
-            let is_stored = stored.clone().all(|syntax| takes_stored(wanted, syntax));
-            (is_packaged && is_stored && matches(wanted.payload, DICOM)).then_some(wanted.packaging)
+            if !is_packaged || !matches(wanted.payload, DICOM) {
+                return None;
+            }
+            if stored.clone().all(|instance| takes_stored(wanted, &instance.transfer_syntax)) {
+                return Some((wanted.packaging, None));
+            }
+            let target = Target::of(wanted.transfer_syntax?)?;
+            let reaches = |instance: &Instance| {
+                takes_stored(wanted, &instance.transfer_syntax) || transcode::reaches(instance, target)
+            };
+            stored.clone().all(reaches).then_some((wanted.packaging, Some(target)))
         };
         self.choose(offer).ok_or_else(|| {
-            let mut offers: Vec<String> = stored
-                .clone()
-                .map(|syntax| {
-                    format!("multipart/related; type=\"application/dicom\"; transfer-syntax={syntax}")
-                })
-                .collect();
+            let offer = |syntax: &str| {
+                format!("multipart/related; type=\"application/dicom\"; transfer-syntax={syntax}")
+            };
+            let mut offers: Vec<String> =
+                stored.clone().map(|instance| offer(instance.transfer_syntax.as_str())).collect();
+            let made = Target::ALL
+                .into_iter()
+                .filter(|target| stored.clone().all(|instance| transcode::reaches(instance, *target)));
+            offers.extend(made.map(|target| offer(target.uid())));
             offers.sort();
             offers.dedup();
             not_acceptable(&offers)
@@ -170,10 +183,49 @@ pub(crate) fn not_acceptable(offers: &[String]) -> Problem {
 mod tests {
     use super::*;
 
-    const CT: &str = "1.2.840.10008.1.2.4.80";
+    fn instance(transfer_syntax: &str) -> Instance {
+        use domain::{
+            Timestamp,
+            digest::Sha256Digest,
+            id::CentreId,
+            image::InstanceAttributes,
+            object::{ObjectName, ObjectRef},
+            uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid},
+        };
+        let sha256 = Sha256Digest::of(b"an object");
+        let centre = CentreId::parse("north").unwrap();
+        let (study, series) =
+            (StudyInstanceUid::parse("1.2").unwrap(), SeriesInstanceUid::parse("1.3").unwrap());
+        let sop_instance = SopInstanceUid::parse("1.4").unwrap();
+        let name = ObjectName::Instance {
+            centre: centre.clone(),
+            study: study.clone(),
+            series: series.clone(),
+            instance: sop_instance.clone(),
+            sha256,
+        };
+        Instance {
+            centre,
+            study,
+            series,
+            sop_instance,
+            sop_class: SopClassUid::parse("1.2.840.10008.5.1.4.1.1.2").unwrap(),
+            transfer_syntax: TransferSyntaxUid::parse(transfer_syntax).unwrap(),
+            object: ObjectRef::from(name.key()),
+            bytes: 1,
+            file_sha256: sha256,
+            attributes: InstanceAttributes {
+                rows: Some(1),
+                columns: Some(1),
+                bits_allocated: Some(16),
+                ..InstanceAttributes::default()
+            },
+            received: Timestamp::UNIX_EPOCH,
+        }
+    }
 
-    fn objects(accept: &str, is_one: bool) -> Option<Packaging> {
-        let stored = [TransferSyntaxUid::parse(CT).unwrap()];
+    fn objects(accept: &str, is_one: bool) -> Option<(Packaging, Option<Target>)> {
+        let stored = [instance("1.2.840.10008.1.2.4.80")];
         Accepted::read(accept).unwrap().objects(stored.iter(), is_one).ok()
     }
 
@@ -198,8 +250,10 @@ mod tests {
     }
 
     #[test]
-    fn files_go_out_as_they_are_stored_or_not_at_all() {
-        let multipart = Some(Packaging::Multipart);
+    fn files_go_out_as_they_are_stored_or_as_asked_for() {
+        let multipart = Some((Packaging::Multipart, None));
+        let single = Some((Packaging::Single, None));
+        let made = |packaging, target| Some((packaging, Some(target)));
         for (accept, is_one, expected) in [
             ("", true, multipart),
             ("*/*", true, multipart),
@@ -211,19 +265,32 @@ mod tests {
                 false,
                 multipart,
             ),
-            ("multipart/related; type=application/dicom; transfer-syntax=1.2.840.10008.1.2.1", false, None),
+            (
+                "multipart/related; type=application/dicom; transfer-syntax=1.2.840.10008.1.2.1",
+                false,
+                made(Packaging::Multipart, Target::Native),
+            ),
+            (
+                "application/dicom; transfer-syntax=1.2.840.10008.1.2.5",
+                true,
+                made(Packaging::Single, Target::Rle),
+            ),
+            ("application/dicom; transfer-syntax=1.2.840.10008.1.2.4.90", true, None),
             ("multipart/related; type=application/octet-stream", false, None),
-            ("application/dicom", true, Some(Packaging::Single)),
+            ("application/dicom", true, single),
             ("application/dicom", false, None),
             (
-                "application/dicom; transfer-syntax=1.2.840.10008.1.2.1, application/dicom;q=0.5",
+                "application/dicom; transfer-syntax=1.2.840.10008.1.2.4.90, application/dicom;q=0.5",
                 true,
-                Some(Packaging::Single),
+                single,
             ),
             ("application/zip", false, None),
         ] {
             assert_eq!(objects(accept, is_one), expected, "{accept}");
         }
+        let film = [instance("1.2.840.10008.1.2.4.102")];
+        let plain = Accepted::read("application/dicom; transfer-syntax=1.2.840.10008.1.2.1").unwrap();
+        assert!(plain.objects(film.iter(), true).is_err());
     }
 
     #[test]

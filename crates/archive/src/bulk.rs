@@ -1,8 +1,6 @@
 //! WADO-RS of bulk data (PS3.18 section 10.4.1.1.5): binary values that metadata name by address, and the
 //! pixels as a whole.
 
-use std::sync::Arc;
-
 use axum::{
     body::Body,
     extract::State as Here,
@@ -51,13 +49,10 @@ pub(crate) async fn bulk_data(
     }
     let address = instance_address(&target.base, &instance);
     if place.eq_ignore_ascii_case(PIXELS) {
-        let form = Form::of(&instance);
         let count = instance.attributes.frames.unwrap_or(1).clamp(1, imaging::frames::FRAMES_MAX);
-        let packaging = form.choose(&accepted, count == 1)?;
+        let (form, packaging) = Form::choose(&instance, &accepted, count == 1)?;
         let numbers: Vec<u32> = (1..=count).collect();
-        let (shape, places) = frames::places(&shared, &instance, &numbers).await?;
-        let parts =
-            frames::parts(shared.storage.clone(), Arc::new(instance), shape, places, form.clone(), address);
+        let parts = frames::parts(&shared, instance, &numbers, form.clone(), address).await?;
         return Ok(validator.put_on(frames::answer(packaging, &form, parts).await?));
     }
     let packaging = frames::choose_bytes(&accepted)?;
@@ -67,9 +62,9 @@ pub(crate) async fn bulk_data(
     let value = value.await?.map_err(HeaderError::Refused)?.ok_or_else(Problem::unknown)?;
     let bytes = value.len() as u64;
     let content = stream::once(future::ready(Ok(Bytes::from(value)))).boxed();
-    let part = Part { media_type: OCTET_STREAM.to_owned(), location, bytes, content };
+    let part = Part { media_type: OCTET_STREAM.to_owned(), location, bytes: Some(bytes), content };
     Ok(validator.put_on(match packaging {
         Packaging::Multipart => multipart_answer(OCTET_STREAM, stream::iter([Ok(part)])).await?,
-        Packaging::Single => single_answer(OCTET_STREAM, bytes, Body::from_stream(part.content)),
+        Packaging::Single => single_answer(OCTET_STREAM, Some(bytes), Body::from_stream(part.content)),
     }))
 }

@@ -15,11 +15,7 @@ pub struct Config {
     pub metadata_cache_bytes: usize,
     /// Objects read at one time for one metadata request.
     pub objects_at_once: usize,
-    /// Pictures made at one time: as many as there are processors to spare, since each keeps one busy.
-    pub pictures_at_once: usize,
-    /// Requests for pictures that wait for their turn; more are told to come back.
-    pub pictures_waiting_max: usize,
-    /// From the request of a picture to its answer, in seconds.
+    /// From the request of a picture to its answer, in seconds, the wait for its turn included.
     pub picture_seconds_max: u64,
     /// Queries and retrieves of DICOM peers.
     pub peers: peers::Settings,
@@ -31,8 +27,6 @@ impl Default for Config {
             public_url: None,
             metadata_cache_bytes: 64 << 20,
             objects_at_once: 12,
-            pictures_at_once: 2,
-            pictures_waiting_max: 64,
             picture_seconds_max: 30,
             peers: peers::Settings::default(),
         }

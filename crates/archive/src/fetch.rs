@@ -9,6 +9,7 @@ use domain::{
     port::{ObjectReader, Storage, StorageError},
 };
 use futures::{StreamExt as _, stream};
+use gate::Problem;
 use sha2::{Digest as _, Sha256};
 
 use crate::multipart::Content;
@@ -51,6 +52,12 @@ pub(crate) async fn bytes(
 pub(crate) fn broken_off(error: StorageError) -> io::Error {
     tracing::error!(error = &error as &dyn std::error::Error, "an answer breaks off");
     io::Error::other(error)
+}
+
+/// What a part that cannot be had means to a body that is on its way already.
+pub(crate) fn ended(problem: Problem) -> io::Error {
+    tracing::error!(status = %problem.status(), code = problem.code(), "an answer breaks off");
+    io::Error::other(problem.code())
 }
 
 /// The pieces of an object. The last one of a whole object is held back when the bytes are not those that were stored: nobody gets

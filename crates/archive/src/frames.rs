@@ -1,6 +1,6 @@
 //! WADO-RS of frames (PS3.18 sections 8.7.3 and 10.4.1.1.6): the bytes of each as they are stored, compressed
-//! or not, with the media type and the transfer syntax that they have. Only the bytes of the frames that are
-//! asked for are read.
+//! or not, with the media type and the transfer syntax that they have; or decoded, or compressed without loss, for who asks for
+//! that. Only the bytes of the frames that are asked for are read.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -21,24 +21,27 @@ use domain::{
     image::Instance,
     port::{Storage, StorageError},
 };
-use futures::{Stream, StreamExt as _, TryStreamExt as _, future, stream};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, future, stream, stream::BoxStream};
 use gate::Problem;
 use imaging::{
+    codec::Target,
     frames::{FramePlace, FramesError, LocateError, Shape, Wanted, locate},
     guard::HeaderEnd,
     layout::Layout,
-    syntax::{EXPLICIT_LITTLE, Syntax, frame_media_type, is_uncompressed},
+    syntax::{EXPLICIT_LITTLE, Syntax, frame_media_type, is_uncompressed, pixel_encoding},
     tree,
 };
 
 use crate::{
     Shared, State,
     accept::{self, Accepted, OCTET_STREAM, Packaging, matches, not_acceptable},
-    address::{Target, instance_address},
+    address::{self, instance_address},
     conversion::{self, HeaderError},
     fetch,
     multipart::{Content, Part},
+    pixel,
     retrieve::{multipart_answer, single_answer},
+    transcode,
     validator::{Kept, Validator},
 };
 
@@ -54,22 +57,20 @@ const SHAPES_MAX: usize = 20_000;
 /// Frames of an instance.
 pub(crate) async fn frames(
     Here(shared): Here<State>,
-    target: Target,
+    target: address::Target,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let numbers = numbers(target.part("frames")?)?;
     let instance = target.known_instance(&shared).await?;
-    let form = Form::of(&instance);
-    let packaging = form.choose(&Accepted::of(&headers, &uri)?, numbers.len() == 1)?;
+    let (form, packaging) = Form::choose(&instance, &Accepted::of(&headers, &uri)?, numbers.len() == 1)?;
     shared.note(&target.caller, Action::ImagesRetrieved, &target.centre, Some(&target.study()?)).await?;
-    let validator = Validator::new(instance.file_sha256.to_string(), Kept::Object);
+    let validator = Validator::new(form.state(&instance), Kept::Object);
     if let Some(response) = validator.not_modified(&headers) {
         return Ok(response);
     }
-    let (shape, places) = places(&shared, &instance, &numbers).await?;
     let address = instance_address(&target.base, &instance);
-    let parts = parts(shared.storage.clone(), Arc::new(instance), shape, places, form.clone(), address);
+    let parts = parts(&shared, instance, &numbers, form.clone(), address).await?;
     Ok(validator.put_on(answer(packaging, &form, parts).await?))
 }
 
@@ -83,18 +84,42 @@ pub(crate) struct Form {
     transfer_syntax: String,
     /// Samples stand with the highest byte first, and are turned.
     is_big_endian: bool,
+    /// They are decoded or compressed on their way.
+    recoded: Option<Target>,
 }
 
 impl Form {
-    /// How the frames of an instance leave.
-    pub(crate) fn of(instance: &Instance) -> Self {
+    /// The frames of an instance as they are stored. Those of a deflated object have no places in it, and are taken out.
+    fn stored(instance: &Instance) -> Self {
         let syntax = &instance.transfer_syntax;
         let is_native = is_uncompressed(syntax);
         Self {
             media_type: if is_native { OCTET_STREAM } else { frame_media_type(syntax) },
             transfer_syntax: if is_native { EXPLICIT_LITTLE.to_owned() } else { syntax.to_string() },
-            is_big_endian: Syntax::of(syntax).encoding.big_endian,
+            is_big_endian: pixel_encoding(syntax).big_endian,
+            recoded: Syntax::of(syntax).deflated.then_some(Target::Native),
         }
+    }
+
+    /// The frames of an instance in another transfer syntax.
+    fn recoded(target: Target) -> Self {
+        let media_type = match target {
+            Target::Native => OCTET_STREAM,
+            Target::JpegLs => "image/jls",
+            Target::Rle => "image/dicom-rle",
+        };
+        let transfer_syntax = target.uid().to_owned();
+        Self { media_type, transfer_syntax, is_big_endian: false, recoded: Some(target) }
+    }
+
+    /// Every form in which the frames of an instance can leave, as they are stored first.
+    fn all(instance: &Instance) -> Vec<Self> {
+        let stored = Self::stored(instance);
+        let targets = Target::ALL.into_iter().filter(|target| {
+            target.uid() != stored.transfer_syntax && transcode::reaches_frames(instance, *target)
+        });
+        let recoded: Vec<Self> = targets.map(Self::recoded).collect();
+        std::iter::once(stored).chain(recoded).collect()
     }
 
     /// The media type with its parameter.
@@ -102,28 +127,52 @@ impl Form {
         format!("{}; transfer-syntax={}", self.media_type, self.transfer_syntax)
     }
 
-    /// How they are put into an answer.
+    /// What names this state of the frames of an instance.
+    pub(crate) fn state(&self, instance: &Instance) -> String {
+        match self.recoded {
+            Some(target) => format!("{}-{}", instance.file_sha256, target.uid()),
+            None => instance.file_sha256.to_string(),
+        }
+    }
+
+    /// How they are put into an answer, and in which form.
     ///
     /// A client that asks for `application/octet-stream; transfer-syntax=*` takes what is stored, and is told
     /// what that is by the media type of the parts. One that asks for `application/octet-stream` and no more
-    /// wants plain samples (PS3.18 table 8.7.3-4), which compressed frames are not.
+    /// wants plain samples (PS3.18 table 8.7.3-4), and gets them, decoded where they are compressed.
     ///
     /// # Errors
     /// 406.
-    pub(crate) fn choose(&self, accepted: &Accepted, is_one: bool) -> Result<Packaging, Problem> {
+    pub(crate) fn choose(
+        instance: &Instance,
+        accepted: &Accepted,
+        is_one: bool,
+    ) -> Result<(Self, Packaging), Problem> {
+        Self::choose_of(Self::all(instance), accepted, is_one)
+    }
+
+    fn choose_of(forms: Vec<Self>, accepted: &Accepted, is_one: bool) -> Result<(Self, Packaging), Problem> {
         let offer = |wanted: &accept::Wanted<'_>| {
-            let is_stored =
-                wanted.transfer_syntax.is_none_or(|syntax| syntax == "*" || syntax == self.transfer_syntax);
-            let is_any = wanted.transfer_syntax.is_some() && matches(wanted.payload, OCTET_STREAM);
-            let is_typed = matches(wanted.payload, self.media_type) || is_any;
             let is_packaged = is_one || wanted.packaging == Packaging::Multipart;
-            (is_stored && is_typed && is_packaged).then_some(wanted.packaging)
+            let fits = |(index, form): &(usize, &Self)| {
+                let is_stored = *index == 0;
+                let said = wanted.transfer_syntax;
+                let is_syntax = said.is_none_or(|syntax| syntax == form.transfer_syntax)
+                    || (is_stored && said == Some("*"));
+                let is_any = is_stored && said.is_some() && matches(wanted.payload, OCTET_STREAM);
+                // What is not stored is made for who names it, not for who takes anything.
+                let is_named = is_stored || !wanted.payload.contains('*');
+                is_syntax && is_named && (matches(wanted.payload, form.media_type) || is_any)
+            };
+            let found = forms.iter().enumerate().find(fits).map(|(_, form)| form.clone());
+            found.filter(|_| is_packaged).map(|form| (form, wanted.packaging))
         };
         accepted.choose(offer).ok_or_else(|| {
-            let Self { media_type, transfer_syntax, .. } = self;
-            not_acceptable(&[format!(
-                "multipart/related; type=\"{media_type}\"; transfer-syntax={transfer_syntax}"
-            )])
+            let offer = |form: &Self| {
+                let Self { media_type, transfer_syntax, .. } = form;
+                format!("multipart/related; type=\"{media_type}\"; transfer-syntax={transfer_syntax}")
+            };
+            not_acceptable(&forms.iter().map(offer).collect::<Vec<_>>())
         })
     }
 }
@@ -146,7 +195,7 @@ pub(crate) fn numbers(list: &str) -> Result<Vec<u32>, Problem> {
 pub(crate) async fn answer(
     packaging: Packaging,
     form: &Form,
-    parts: impl Stream<Item = Result<Part, StorageError>> + Send + 'static,
+    parts: impl Stream<Item = Result<Part, Problem>> + Send + 'static,
 ) -> Result<Response, Problem> {
     match packaging {
         Packaging::Multipart => multipart_answer(&form.media_type(), parts).await,
@@ -223,7 +272,56 @@ async fn described(shared: &Shared, instance: &Instance) -> Result<(Shape, Bytes
 }
 
 /// Frames as parts, opened one after another.
-pub(crate) fn parts(
+///
+/// # Errors
+/// As [`places`].
+pub(crate) async fn parts(
+    shared: &State,
+    instance: Instance,
+    numbers: &[u32],
+    form: Form,
+    address: String,
+) -> Result<BoxStream<'static, Result<Part, Problem>>, Problem> {
+    if let Some(target) = form.recoded {
+        return recoded_parts(shared, instance, numbers, &form, target, address).await;
+    }
+    let in_words = transcode::bytes_in_words(&*shared.storage, &instance).await;
+    if in_words.map_err(|error| transcode::not_transcoded(error, &instance))? {
+        return Err(no_frames(&FramesError::Broken("bytes stand in words with the highest byte first")));
+    }
+    let (shape, places) = places(shared, &instance, numbers).await?;
+    let (storage, instance) = (Arc::clone(&shared.storage), Arc::new(instance));
+    Ok(stored_parts(storage, instance, shape, places, form, address).map_err(Problem::from).boxed())
+}
+
+/// Frames that are decoded or compressed on their way, one after another.
+async fn recoded_parts(
+    shared: &State,
+    instance: Instance,
+    numbers: &[u32],
+    form: &Form,
+    target: Target,
+    address: String,
+) -> Result<BoxStream<'static, Result<Part, Problem>>, Problem> {
+    let frames = pixel::Frames::open(shared, instance, numbers).await?;
+    let media_type = form.media_type();
+    let (frames, shared) = (Arc::new(frames), Arc::clone(shared));
+    let numbered = stream::iter(0..frames.count());
+    let parts = numbered.then(move |index| {
+        let (frames, shared) = (Arc::clone(&frames), Arc::clone(&shared));
+        let (media_type, location) =
+            (media_type.clone(), format!("{address}/frames/{}", frames.number(index)));
+        async move {
+            let bytes = frames.recoded(&shared, index, target).await?;
+            let count = Some(bytes.len() as u64);
+            let content = stream::once(future::ready(Ok(bytes))).boxed();
+            Ok(Part { media_type, location, bytes: count, content })
+        }
+    });
+    Ok(parts.boxed())
+}
+
+fn stored_parts(
     storage: Arc<dyn Storage>,
     instance: Arc<Instance>,
     shape: Shape,
@@ -241,11 +339,11 @@ pub(crate) fn parts(
                 let mut bytes = in_memory(&*storage, &instance, &place).await?;
                 move_bits(&mut bytes, place.skip_bits, shape.frame_bits());
                 bytes.chunks_exact_mut(turned.unwrap_or(1)).for_each(<[u8]>::reverse);
-                let count = bytes.len() as u64;
+                let count = Some(bytes.len() as u64);
                 let content = stream::once(future::ready(Ok(Bytes::from(bytes)))).boxed();
                 return Ok(Part { media_type, location, bytes: count, content });
             }
-            let bytes = place.bytes();
+            let bytes = Some(place.bytes());
             Ok(Part { media_type, location, bytes, content: content(storage, instance, place.parts).await? })
         }
     })
@@ -374,7 +472,36 @@ mod tests {
 
     fn choose(form: &Form, accept: &str, is_one: bool) -> Option<Packaging> {
         let headers = HeaderMap::from_iter([(axum::http::header::ACCEPT, accept.parse().unwrap())]);
-        form.choose(&Accepted::of(&headers, &Uri::from_static("/")).unwrap(), is_one).ok()
+        let accepted = Accepted::of(&headers, &Uri::from_static("/")).unwrap();
+        Form::choose_of(vec![form.clone()], &accepted, is_one).ok().map(|(_, packaging)| packaging)
+    }
+
+    #[test]
+    fn what_is_named_is_made() {
+        let forms = || {
+            let stored = Form { recoded: None, ..Form::recoded(Target::JpegLs) };
+            vec![stored, Form::recoded(Target::Native), Form::recoded(Target::Rle)]
+        };
+        let choose = |accept: &str| {
+            let headers = HeaderMap::from_iter([(axum::http::header::ACCEPT, accept.parse().unwrap())]);
+            let accepted = Accepted::of(&headers, &Uri::from_static("/")).unwrap();
+            Form::choose_of(forms(), &accepted, true).ok().map(|(form, _)| form.recoded)
+        };
+        for (accept, expected) in [
+            ("multipart/related; type=application/octet-stream; transfer-syntax=*", Some(None)),
+            ("*/*", Some(None)),
+            ("multipart/related; type=application/octet-stream", Some(Some(Target::Native))),
+            (
+                "multipart/related; type=application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1",
+                Some(Some(Target::Native)),
+            ),
+            ("multipart/related; type=image/dicom-rle", Some(Some(Target::Rle))),
+            ("multipart/related; type=image/jls", Some(None)),
+            ("multipart/related; type=image/jp2", None),
+            ("multipart/related; type=application/octet-stream; transfer-syntax=1.2.840.10008.1.2.2", None),
+        ] {
+            assert_eq!(choose(accept), expected, "{accept}");
+        }
     }
 
     #[test]
@@ -383,11 +510,13 @@ mod tests {
             media_type: "image/jls",
             transfer_syntax: "1.2.840.10008.1.2.4.80".to_owned(),
             is_big_endian: false,
+            recoded: None,
         };
         let native = Form {
             media_type: OCTET_STREAM,
             transfer_syntax: EXPLICIT_LITTLE.to_owned(),
             is_big_endian: false,
+            recoded: None,
         };
         let (multipart, single) = (Some(Packaging::Multipart), Some(Packaging::Single));
         for (accept, of_jls, of_native) in [

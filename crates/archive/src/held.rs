@@ -20,7 +20,7 @@ use crate::{
     Shared, State,
     address::Target,
     fetch,
-    rendered::{self, Wish},
+    rendered::{self, Pick, Wish},
     retrieve,
 };
 
@@ -35,8 +35,8 @@ pub(crate) async fn picture(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let (instance, study) = side(&shared, &target).await?;
-    rendered::show(&shared, &target, &study, instance, 1, &headers, Wish::read(&headers, &uri, Some(EDGE))?)
-        .await
+    let wish = Wish::read(&headers, &uri, Some(EDGE))?;
+    rendered::show(&shared, &target, &study, Pick { instance, number: 1 }, &headers, wish).await
 }
 
 /// One of both objects, as it is stored.
@@ -46,7 +46,7 @@ pub(crate) async fn file(Here(shared): Here<State>, target: Target) -> Result<Re
     shared.note(&target.caller, Action::ImagesRetrieved, &target.centre, Some(&study)).await?;
     let content = fetch::content(&*shared.storage, &instance, None).await?;
     let media_type = retrieve::dicom_media_type(&instance);
-    let mut response = retrieve::single_answer(&media_type, instance.bytes, Body::from_stream(content));
+    let mut response = retrieve::single_answer(&media_type, Some(instance.bytes), Body::from_stream(content));
     let name = format!("attachment; filename=\"{}.dcm\"", instance.sop_instance);
     if let Ok(name) = HeaderValue::try_from(name) {
         response.headers_mut().insert(header::CONTENT_DISPOSITION, name);

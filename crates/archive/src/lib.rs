@@ -3,8 +3,9 @@
 //!
 //! Every route stands twice: below `/dicomweb` for callers who see one centre, and below
 //! `/dicomweb/centres/{centre}`. A centre that a caller may not see is answered like one that does not exist.
-//! Objects leave as they are stored: bytes are copied, never written anew, in pieces, so that memory does not
-//! grow with the size of a study. Storing (STOW-RS) is not here.
+//! Objects leave as they are stored: bytes are copied, in pieces, so that memory does not grow with the size of a study. Only for who
+//! asks for another transfer syntax are they written anew, a frame at a time ([`transcode`]); pixels are worked on behind
+//! [`domain::port::Pixels`]. Storing (STOW-RS) is not here.
 //! What rests is also looked after from here ([`upkeep`]).
 //!
 //! Deviations, on purpose: a request for `application/dicom` that names no transfer syntax is answered as
@@ -28,9 +29,11 @@ mod metadata;
 mod multipart;
 mod native;
 pub mod peers;
+mod pixel;
 mod query;
 mod rendered;
 mod retrieve;
+pub mod transcode;
 pub mod upkeep;
 mod validator;
 mod wado_uri;
@@ -38,8 +41,7 @@ mod wado_uri;
 use std::sync::{Arc, Mutex};
 
 use axum::{Router, routing::get};
-use domain::port::{Catalog, Clock, Storage};
-use tokio::sync::Semaphore;
+use domain::port::{Catalog, Clock, Pixels, Storage};
 
 pub use config::Config;
 pub use documents::{DocumentError, Documents};
@@ -53,6 +55,8 @@ pub struct Archive {
     pub catalog: Arc<dyn Catalog>,
     /// Where their bytes rest.
     pub storage: Arc<dyn Storage>,
+    /// Who decodes and encodes their pixels.
+    pub pixels: Arc<dyn Pixels>,
     /// What time it is, for the audit.
     pub clock: Arc<dyn Clock>,
     /// Settings.
@@ -63,28 +67,26 @@ pub struct Archive {
 struct Shared {
     catalog: Arc<dyn Catalog>,
     storage: Arc<dyn Storage>,
+    pixels: Arc<dyn Pixels>,
     clock: Arc<dyn Clock>,
     config: Config,
     seen: Mutex<audit::Seen>,
     metadata: Mutex<metadata::Cache>,
     shapes: Mutex<frames::Shapes>,
-    pictures: Arc<Semaphore>,
-    pictures_waiting: Arc<Semaphore>,
 }
 
 type State = Arc<Shared>;
 
 /// The routes of QIDO-RS, WADO-RS and WADO-URI. Who calls must have been found out before (`gate::Gate::layer`).
 pub fn router(archive: Archive) -> Router {
-    let Archive { catalog, storage, clock, config } = archive;
+    let Archive { catalog, storage, pixels, clock, config } = archive;
     let shared = Arc::new(Shared {
         seen: Mutex::default(),
         metadata: Mutex::new(metadata::Cache::new(config.metadata_cache_bytes)),
         shapes: Mutex::default(),
-        pictures: Arc::new(Semaphore::new(config.pictures_at_once)),
-        pictures_waiting: Arc::new(Semaphore::new(config.pictures_at_once + config.pictures_waiting_max)),
         catalog,
         storage,
+        pixels,
         clock,
         config,
     });
@@ -111,11 +113,13 @@ fn routes(prefix: &str) -> Router<State> {
         .route(&format!("{prefix}/instances"), get(query::instances))
         .route(&study, get(retrieve::study))
         .route(&format!("{study}/metadata"), get(metadata::study))
+        .route(&format!("{study}/rendered"), get(rendered::study))
         .route(&format!("{study}/thumbnail"), get(rendered::study_thumbnail))
         .route(&format!("{study}/series"), get(query::series_of_study))
         .route(&format!("{study}/instances"), get(query::instances_of_study))
         .route(&series, get(retrieve::series))
         .route(&format!("{series}/metadata"), get(metadata::series))
+        .route(&format!("{series}/rendered"), get(rendered::series))
         .route(&format!("{series}/thumbnail"), get(rendered::series_thumbnail))
         .route(&format!("{series}/instances"), get(query::instances_of_series))
         .route(&instance, get(retrieve::instance))

@@ -3,7 +3,7 @@
 use domain::limit::{Limit, Section, Tally, TellsLimits, Unit};
 use imaging::{
     layout::{FRAGMENTS_NOTED_MAX, LAYOUT_BYTES_MAX},
-    picture::{FRAME_BYTES_MAX, INFLATED_BYTES_MAX},
+    picture::INFLATED_BYTES_MAX,
     tree::{ITEMS_MAX, VALUES_MAX},
 };
 
@@ -12,6 +12,7 @@ use crate::{
     document::DOCUMENT_BYTES_MAX,
     documents::TRIES_MAX,
     peers::{self, Places, Settings},
+    rendered,
 };
 
 /// What the archive tells about itself.
@@ -28,14 +29,14 @@ impl TellsLimits for Told {
         let config = &self.config;
         let count = |number: usize| number as u64;
         let mut limits = vec![
-            Limit::new("Pictures made at one time", count(config.pictures_at_once), Unit::Count)
-                .set_by("archive.pictures_at_once"),
-            Limit::new("Pictures that wait for their turn", count(config.pictures_waiting_max), Unit::Count)
-                .set_by("archive.pictures_waiting_max"),
             Limit::new("Time for a picture", config.picture_seconds_max, Unit::Seconds)
                 .set_by("archive.picture_seconds_max"),
-            Limit::new("Frame that is made a picture", FRAME_BYTES_MAX, Unit::Bytes),
-            Limit::new("Deflated object that is made a picture", count(INFLATED_BYTES_MAX), Unit::Bytes),
+            Limit::new("Pictures of one answer", count(rendered::PICTURES_MAX), Unit::Count),
+            Limit::new(
+                "Deflated object that is sent in another transfer syntax",
+                count(INFLATED_BYTES_MAX),
+                Unit::Bytes,
+            ),
             Limit::new("Items of a header as DICOM JSON", count(ITEMS_MAX), Unit::Count),
             Limit::new("Values of a header as DICOM JSON", count(VALUES_MAX), Unit::Count),
             Limit::new("Metadata document of a series", count(DOCUMENT_BYTES_MAX), Unit::Bytes),

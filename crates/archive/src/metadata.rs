@@ -298,7 +298,8 @@ async fn native(
             let (shared, base, rule) = (shared.clone(), base.clone(), rules.get(&instance.series).cloned());
             async move {
                 let location = format!("{}/metadata", instance_address(&base, &instance));
-                let written = documents::described(shared.storage.clone(), instance.clone(), rule, base).await?;
+                let written =
+                    documents::described(shared.storage.clone(), instance.clone(), rule, base).await?;
                 Ok((location, native::parsed(&instance, &written.json)?))
             }
         })

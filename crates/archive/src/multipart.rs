@@ -15,8 +15,8 @@ pub(crate) struct Part {
     pub(crate) media_type: String,
     /// Where it can be had alone.
     pub(crate) location: String,
-    /// How many bytes it has.
-    pub(crate) bytes: u64,
+    /// How many bytes it has, where that is known before they are made.
+    pub(crate) bytes: Option<u64>,
     /// Its bytes.
     pub(crate) content: Content,
 }
@@ -48,7 +48,7 @@ pub(crate) fn write<P: Stream<Item = io::Result<Part>> + Send + 'static>(
             let head = [
                 begin.clone(),
                 format!("Content-Type: {media_type}\r\n"),
-                format!("Content-Length: {bytes}\r\n"),
+                bytes.map(|bytes| format!("Content-Length: {bytes}\r\n")).unwrap_or_default(),
                 format!("Content-Location: {location}\r\n\r\n"),
             ]
             .concat();
@@ -73,7 +73,12 @@ mod tests {
 
     fn part(text: &'static str) -> Part {
         let content = once(Bytes::from_static(text.as_bytes())).boxed();
-        Part { media_type: "a/b".to_owned(), location: "/x".to_owned(), bytes: text.len() as u64, content }
+        Part {
+            media_type: "a/b".to_owned(),
+            location: "/x".to_owned(),
+            bytes: Some(text.len() as u64),
+            content,
+        }
     }
 
     async fn written(parts: Vec<io::Result<Part>>) -> (String, bool) {

@@ -1,33 +1,36 @@
-//! WADO-RS of pictures (PS3.18 sections 8.3.5 and 10.4.1.1.3): a frame through a window as JPEG or PNG, and
-//! small ones of studies and series. Not for diagnosis.
+//! WADO-RS of pictures (PS3.18 sections 8.3.5 and 10.4.1.1.3): frames through a window as JPEG or PNG, alone or all of a study, series or
+//! list, and small ones of studies and series. Not for diagnosis.
 //!
-//! Few are made at one time, off the threads that serve requests; those who wait are counted, and nobody
-//! waits for ever. A picture that is given up keeps its place until its decoder is done, so that slow
-//! decoders cannot pile up.
+//! Who makes them has a bounded number of places and of those who wait ([`domain::port::Pixels`]); nobody waits for ever.
 
 use std::sync::Arc;
 
 use axum::{
-    body::Bytes,
+    body::Body,
     extract::State as Here,
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Uri, header},
     response::{IntoResponse as _, Response},
 };
-use domain::{Duration, audit::Action, image::Instance, study::StudyKey};
-use gate::Problem;
-use imaging::{
-    picture::{self, FRAME_BYTES_MAX, PictureError, Window},
-    syntax::Syntax,
-    tree,
+use domain::{
+    Duration,
+    audit::Action,
+    image::Instance,
+    pixel::{PictureFormat, Region, Shading, Showing, Shown, Viewport, Window, WindowFunction},
+    study::StudyKey,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use futures::{StreamExt as _, future, stream};
+use gate::Problem;
+use imaging::picture::JPEG_QUALITY;
 
 use crate::{
     Shared, State,
     accept::{Accepted, Packaging, matches, not_acceptable},
-    address::Target,
-    conversion, fetch, frames,
+    address::{Target, instance_address},
+    frames,
+    multipart::Part,
+    pixel::{self, busy, not_done},
     query::parameters,
+    retrieve::multipart_answer,
     validator::{Kept, Validator},
 };
 
@@ -35,8 +38,38 @@ use crate::{
 const THUMBNAIL_EDGE: u32 = 128;
 /// Longest side of a picture that a client may ask for, in pixels.
 const VIEWPORT_EDGE_MAX: u32 = 8192;
-/// Seconds after which a client that was told to come back may do so.
-const RETRY_AFTER_SECONDS: u32 = 2;
+/// Most pictures of one answer.
+pub(crate) const PICTURES_MAX: usize = 5_000;
+
+/// A frame that is shown.
+pub(crate) struct Pick {
+    /// Of which instance.
+    pub(crate) instance: Instance,
+    /// Which, from 1.
+    pub(crate) number: u32,
+}
+
+/// Every image of a study.
+pub(crate) async fn study(
+    Here(shared): Here<State>,
+    target: Target,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let instances = target.known_instances(&shared, None).await?;
+    show_all(&shared, &target, firsts(instances)?, &headers, &uri).await
+}
+
+/// Every image of a series.
+pub(crate) async fn series(
+    Here(shared): Here<State>,
+    target: Target,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let instances = target.known_instances(&shared, Some(&target.series()?)).await?;
+    show_all(&shared, &target, firsts(instances)?, &headers, &uri).await
+}
 
 /// The first frame of an instance.
 pub(crate) async fn instance(
@@ -45,11 +78,11 @@ pub(crate) async fn instance(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let instance = target.known_instance(&shared).await?;
-    show(&shared, &target, &target.study()?, instance, 1, &headers, Wish::read(&headers, &uri, None)?).await
+    let pick = Pick { instance: target.known_instance(&shared).await?, number: 1 };
+    show(&shared, &target, &target.study()?, pick, &headers, Wish::read(&headers, &uri, None)?).await
 }
 
-/// One frame of an instance.
+/// Frames of an instance.
 pub(crate) async fn frame(
     Here(shared): Here<State>,
     target: Target,
@@ -57,9 +90,16 @@ pub(crate) async fn frame(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let instance = target.known_instance(&shared).await?;
-    let number = one_frame(&target)?;
-    show(&shared, &target, &target.study()?, instance, number, &headers, Wish::read(&headers, &uri, None)?)
-        .await
+    match *frames::numbers(target.part("frames")?)?.as_slice() {
+        [number] => {
+            let pick = Pick { instance, number };
+            show(&shared, &target, &target.study()?, pick, &headers, Wish::read(&headers, &uri, None)?).await
+        }
+        ref numbers => {
+            let picks = numbers.iter().map(|number| Pick { instance: instance.clone(), number: *number });
+            show_all(&shared, &target, picks.collect(), &headers, &uri).await
+        }
+    }
 }
 
 /// A small picture of a study.
@@ -71,17 +111,8 @@ pub(crate) async fn study_thumbnail(
 ) -> Result<Response, Problem> {
     let instances = target.known_instances(&shared, None).await?;
     let largest = instances.chunk_by(|a, b| a.series == b.series).max_by_key(|series| pictures(series).len());
-    let instance = middle(largest.unwrap_or_default())?;
-    show(
-        &shared,
-        &target,
-        &target.study()?,
-        instance,
-        1,
-        &headers,
-        Wish::read(&headers, &uri, Some(THUMBNAIL_EDGE))?,
-    )
-    .await
+    let pick = Pick { instance: middle(largest.unwrap_or_default())?, number: 1 };
+    show_small(&shared, &target, pick, &headers, &uri).await
 }
 
 /// A small picture of a series.
@@ -92,17 +123,8 @@ pub(crate) async fn series_thumbnail(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let instances = target.known_instances(&shared, Some(&target.series()?)).await?;
-    let instance = middle(&instances)?;
-    show(
-        &shared,
-        &target,
-        &target.study()?,
-        instance,
-        1,
-        &headers,
-        Wish::read(&headers, &uri, Some(THUMBNAIL_EDGE))?,
-    )
-    .await
+    let pick = Pick { instance: middle(&instances)?, number: 1 };
+    show_small(&shared, &target, pick, &headers, &uri).await
 }
 
 /// A small picture of an instance.
@@ -112,17 +134,8 @@ pub(crate) async fn instance_thumbnail(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let instance = target.known_instance(&shared).await?;
-    show(
-        &shared,
-        &target,
-        &target.study()?,
-        instance,
-        1,
-        &headers,
-        Wish::read(&headers, &uri, Some(THUMBNAIL_EDGE))?,
-    )
-    .await
+    let pick = Pick { instance: target.known_instance(&shared).await?, number: 1 };
+    show_small(&shared, &target, pick, &headers, &uri).await
 }
 
 /// A small picture of a frame.
@@ -133,26 +146,29 @@ pub(crate) async fn frame_thumbnail(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let instance = target.known_instance(&shared).await?;
-    let number = one_frame(&target)?;
-    show(
-        &shared,
-        &target,
-        &target.study()?,
-        instance,
-        number,
-        &headers,
-        Wish::read(&headers, &uri, Some(THUMBNAIL_EDGE))?,
-    )
-    .await
+    let [number] = *frames::numbers(target.part("frames")?)?.as_slice() else {
+        return Err(Problem::bad_request("A thumbnail is of one frame."));
+    };
+    show_small(&shared, &target, Pick { instance, number }, &headers, &uri).await
+}
+
+async fn show_small(
+    shared: &Shared,
+    target: &Target,
+    pick: Pick,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Result<Response, Problem> {
+    let wish = Wish::read(headers, uri, Some(THUMBNAIL_EDGE))?;
+    show(shared, target, &target.study()?, pick, headers, wish).await
 }
 
 /// How a picture is wanted.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Wish {
     format: Format,
-    window: Option<Window>,
-    /// Width and height of the place it is to fit in.
-    viewport: Option<(u32, u32)>,
+    packaging: Packaging,
+    showing: Showing,
     /// What could not be done as asked.
     warning: Option<&'static str>,
 }
@@ -164,6 +180,8 @@ enum Format {
 }
 
 impl Format {
+    const ALL: [Self; 2] = [Self::Jpeg, Self::Png];
+
     const fn media_type(self) -> &'static str {
         match self {
             Self::Jpeg => "image/jpeg",
@@ -173,84 +191,120 @@ impl Format {
 }
 
 impl Wish {
-    /// Reads it, with the longest side that the picture has when nothing is said.
+    /// Reads how one picture is wanted, with the longest side that it has when nothing is said.
     pub(crate) fn read(headers: &HeaderMap, uri: &Uri, edge: Option<u32>) -> Result<Self, Problem> {
-        let format = Accepted::of(headers, uri)?.choose(|wanted| {
-            let mut formats = [Format::Jpeg, Format::Png].into_iter();
-            let is_alone = wanted.packaging == Packaging::Single;
-            formats.find(|format| is_alone && matches(wanted.payload, format.media_type()))
+        Self::packed(headers, uri, edge, &[Packaging::Single])
+    }
+
+    fn packed(
+        headers: &HeaderMap,
+        uri: &Uri,
+        edge: Option<u32>,
+        packagings: &[Packaging],
+    ) -> Result<Self, Problem> {
+        let chosen = Accepted::of(headers, uri)?.choose(|wanted| {
+            let is_packed = packagings.contains(&wanted.packaging);
+            let format = Format::ALL.into_iter().find(|format| matches(wanted.payload, format.media_type()));
+            format.filter(|_| is_packed).map(|format| (format, wanted.packaging))
         });
-        let offers = || [Format::Jpeg, Format::Png].map(|format| format.media_type().to_owned());
-        let mut wish = Self {
-            format: format.ok_or_else(|| not_acceptable(&offers()))?,
-            window: None,
-            viewport: edge.map(|edge| (edge, edge)),
-            warning: None,
-        };
+        let offers = || Format::ALL.map(|format| format.media_type().to_owned());
+        let (format, packaging) = chosen.ok_or_else(|| not_acceptable(&offers()))?;
+        let viewport = edge.map(|edge| Viewport { width: edge, height: edge, enlarge: false, region: None });
+        let mut showing = Showing { shading: None, viewport, format: PictureFormat::Png };
+        let (mut quality, mut warning) = (JPEG_QUALITY, None);
         for (name, value) in parameters(uri)? {
             match name.to_ascii_lowercase().as_str() {
-                "window" => wish.window = Some(window(&value)?),
-                "viewport" => wish.viewport = Some(viewport(&value)?),
+                "window" => showing.shading = Some(shading(&value)?),
+                "viewport" => showing.viewport = Some(self::viewport(&value)?),
                 "quality" => {
-                    let quality = value.parse::<u8>().ok().filter(|quality| (1..=100).contains(quality));
-                    quality
+                    let given = value.parse::<u8>().ok().filter(|quality| (1..=100).contains(quality));
+                    quality = given
                         .ok_or_else(|| Problem::bad_request("quality is a whole number from 1 to 100."))?;
-                    wish.warning = Some("The quality parameter is not supported");
                 }
-                "annotation" | "presentationseriesuid" | "presentationuid" | "iccprofile" => {
-                    wish.warning = Some("Only the window and viewport parameters are supported");
+                // Names in a picture outlive every permission to see them.
+                "annotation" => warning = Some("Nothing is written into the picture"),
+                "presentationseriesuid" | "presentationuid" => {
+                    warning = Some("Presentation states are not applied");
                 }
+                "iccprofile" => warning = Some("Colours are written as they are stored"),
                 _ => {}
             }
         }
-        Ok(wish)
-    }
-
-    /// The longest side that a picture of this size may have. It is never made larger than it is.
-    fn edge(&self, width: u32, height: u32) -> Option<u32> {
-        let (across, down) = self.viewport?;
-        let scale = (f64::from(across) / f64::from(width)).min(f64::from(down) / f64::from(height));
-        Some(((f64::from(width.max(height)) * scale).floor() as u32).max(1))
+        if format == Format::Jpeg {
+            showing.format = PictureFormat::Jpeg(quality);
+        }
+        Ok(Self { format, packaging, showing, warning })
     }
 }
 
 /// `CENTRE,WIDTH,FUNCTION` (PS3.18 section 8.3.5.1.4).
-fn window(value: &str) -> Result<Window, Problem> {
-    let malformed =
-        || Problem::bad_request("window is centre,width,function; functions are linear and linear-exact.");
+fn shading(value: &str) -> Result<Shading, Problem> {
+    let malformed = || {
+        Problem::bad_request(
+            "window is centre,width,function; functions are linear, linear-exact and sigmoid.",
+        )
+    };
     let parts: Vec<&str> = value.split(',').map(str::trim).collect();
     let [centre, width, function] = *parts.as_slice() else { return Err(malformed()) };
     let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
     let (Some(centre), Some(width)) = (number(centre), number(width)) else { return Err(malformed()) };
-    match function.to_ascii_lowercase().as_str() {
-        "linear" if width >= 1.0 => Ok(Window { centre, width }),
-        // PS3.3 sections C.11.2.1.2.1 and C.11.2.1.3.2: the exact function is the other one half a step up
-        // and one step wider.
-        "linear-exact" if width > 0.0 => Ok(Window { centre: centre + 0.5, width: width + 1.0 }),
-        _ => Err(malformed()),
-    }
+    let function = match function.to_ascii_lowercase().as_str() {
+        "linear" if width >= 1.0 => WindowFunction::Linear,
+        "linear-exact" if width > 0.0 => WindowFunction::LinearExact,
+        "sigmoid" if width > 0.0 => WindowFunction::Sigmoid,
+        _ => return Err(malformed()),
+    };
+    Ok(Shading { window: Window { centre, width }, function })
 }
 
-/// `WIDTH,HEIGHT` (PS3.18 section 8.3.5.1.3), without a region of the image.
-fn viewport(value: &str) -> Result<(u32, u32), Problem> {
-    let edges: Option<Vec<u32>> = value.split(',').map(|edge| edge.trim().parse().ok()).collect();
-    match edges.as_deref() {
-        Some([width, height])
-            if (1..=VIEWPORT_EDGE_MAX).contains(width) && (1..=VIEWPORT_EDGE_MAX).contains(height) =>
-        {
-            Ok((*width, *height))
+/// `WIDTH,HEIGHT[,LEFT,TOP,WIDTH,HEIGHT]` (PS3.18 section 8.3.5.1.3): where the picture is to fit in, and the part of the image that is
+/// shown, flipped where its width or height is negative. Parts of the region may be empty.
+fn viewport(value: &str) -> Result<Viewport, Problem> {
+    let malformed = || {
+        Problem::bad_request(format!(
+            "viewport is width,height[,left,top,width,height]; the first two are from 1 to {VIEWPORT_EDGE_MAX}, \
+             the region has a place in the image and an extent that is not 0."
+        ))
+    };
+    let parts: Vec<&str> = value.split(',').map(str::trim).collect();
+    let edge = |text: &str| text.parse::<u32>().ok().filter(|edge| (1..=VIEWPORT_EDGE_MAX).contains(edge));
+    let (place, region) = match *parts.as_slice() {
+        [width, height] => ((width, height), None),
+        [width, height, left, top, across, down] => ((width, height), Some([left, top, across, down])),
+        _ => return Err(malformed()),
+    };
+    let (Some(width), Some(height)) = (edge(place.0), edge(place.1)) else { return Err(malformed()) };
+    let number = |text: &str| match text {
+        "" => Ok(None),
+        text => text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Some).ok_or_else(malformed),
+    };
+    let region = match region {
+        None => None,
+        Some([left, top, across, down]) => {
+            let region = Region {
+                left: number(left)?.unwrap_or(0.0),
+                top: number(top)?.unwrap_or(0.0),
+                width: number(across)?,
+                height: number(down)?,
+            };
+            let is_empty = region.width == Some(0.0) || region.height == Some(0.0);
+            if is_empty || region.left < 0.0 || region.top < 0.0 {
+                return Err(malformed());
+            }
+            Some(region)
         }
-        _ => Err(Problem::bad_request(format!(
-            "viewport is width,height, each from 1 to {VIEWPORT_EDGE_MAX}."
-        ))),
-    }
+    };
+    Ok(Viewport { width, height, enlarge: true, region })
 }
 
-fn one_frame(target: &Target) -> Result<u32, Problem> {
-    match *frames::numbers(target.part("frames")?)?.as_slice() {
-        [number] => Ok(number),
-        _ => Err(Problem::bad_request("A picture is of one frame.")),
+/// The first frame of each instance that has pixels.
+fn firsts(instances: Vec<Instance>) -> Result<Vec<Pick>, Problem> {
+    let shown = instances.into_iter().filter(|instance| instance.attributes.rows.is_some());
+    let picks: Vec<Pick> = shown.map(|instance| Pick { instance, number: 1 }).collect();
+    if picks.is_empty() {
+        return Err(Problem::unknown());
     }
+    Ok(picks)
 }
 
 fn pictures(instances: &[Instance]) -> Vec<&Instance> {
@@ -263,111 +317,95 @@ fn middle(instances: &[Instance]) -> Result<Instance, Problem> {
     pictures.get(pictures.len() / 2).map(|instance| (*instance).clone()).ok_or_else(Problem::unknown)
 }
 
-/// Makes a picture of one frame of an instance, as part of looking at a study.
+/// Makes a picture of one frame, as part of looking at a study.
 pub(crate) async fn show(
     shared: &Shared,
     target: &Target,
     study: &StudyKey,
-    instance: Instance,
-    number: u32,
+    pick: Pick,
     headers: &HeaderMap,
     wish: Wish,
 ) -> Result<Response, Problem> {
     shared.note(&target.caller, Action::ImagesRetrieved, &target.centre, Some(study)).await?;
-    let validator = Validator::new(instance.file_sha256.to_string(), Kept::Object);
+    let validator = Validator::new(pick.instance.file_sha256.to_string(), Kept::Object);
     if let Some(response) = validator.not_modified(headers) {
         return Ok(response);
     }
-    let (format, warning) = (wish.format, wish.warning);
-    let limit = Duration::from_secs(i64::try_from(shared.config.picture_seconds_max).unwrap_or(i64::MAX));
-    let picture = tokio::select! {
-        picture = make(shared, instance, number, wish) => picture?,
-        () = shared.clock.sleep(limit) => return Err(busy("The picture takes too long to make.")),
-    };
-    let mut response = ([(header::CONTENT_TYPE, format.media_type())], picture).into_response();
-    if let Some(warning) =
-        warning.and_then(|text| HeaderValue::try_from(format!("299 telerad \"{text}\"")).ok())
-    {
-        response.headers_mut().insert(header::WARNING, warning);
-    }
-    Ok(validator.put_on(response))
+    let picture = make(shared, &pick, &wish).await?;
+    let response = ([(header::CONTENT_TYPE, wish.format.media_type())], picture.file).into_response();
+    Ok(validator.put_on(warned(response, &wish)))
 }
 
-async fn make(shared: &Shared, instance: Instance, number: u32, wish: Wish) -> Result<Bytes, Problem> {
-    let place = place(shared).await?;
-    let work: Box<dyn FnOnce() -> Result<picture::Picture, PictureError> + Send> =
-        if Syntax::of(&instance.transfer_syntax).deflated {
-            let bytes_max = usize::try_from(FRAME_BYTES_MAX).unwrap_or(usize::MAX);
-            let object = fetch::bytes(&*shared.storage, &instance, 0..instance.bytes, bytes_max).await?;
-            Box::new(move || picture::of_object(&object, number))
-        } else {
-            let (_, places) = frames::places(shared, &instance, &[number]).await?;
-            let frame = places.into_iter().next().ok_or_else(Problem::unknown)?;
-            let bytes = frames::in_memory(&*shared.storage, &instance, &frame).await?;
-            let header = conversion::beginning(&*shared.storage, &instance).await?.header;
-            Box::new(move || {
-                picture::decode(&tree::read(&header)?, &instance.transfer_syntax, &bytes, frame.skip_bits)
-            })
-        };
-    let drawn = tokio::task::spawn_blocking(move || {
-        let _place = place;
-        let picture = work()?;
-        let rendered = picture.render(wish.window, wish.edge(picture.width, picture.height))?;
-        match wish.format {
-            Format::Jpeg => rendered.jpeg(),
-            Format::Png => rendered.png(),
+/// Makes pictures of many frames, one after another.
+async fn show_all(
+    shared: &State,
+    target: &Target,
+    picks: Vec<Pick>,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Result<Response, Problem> {
+    let wish = Wish::packed(headers, uri, None, &[Packaging::Multipart, Packaging::Single])?;
+    if picks.len() > PICTURES_MAX {
+        return Err(Problem::bad_request(format!("At most {PICTURES_MAX} pictures can be had at once.")));
+    }
+    if picks.len() > 1 && wish.packaging == Packaging::Single {
+        let offer = |format: Format| format!("multipart/related; type=\"{}\"", format.media_type());
+        return Err(not_acceptable(&Format::ALL.map(offer)));
+    }
+    shared.note(&target.caller, Action::ImagesRetrieved, &target.centre, Some(&target.study()?)).await?;
+    let mut picks = picks;
+    if wish.packaging == Packaging::Single
+        && let Some(pick) = picks.pop()
+    {
+        let picture = make(shared, &pick, &wish).await?;
+        let body = Body::from(picture.file);
+        return Ok(warned(([(header::CONTENT_TYPE, wish.format.media_type())], body).into_response(), &wish));
+    }
+    let (shared, base, making) = (Arc::clone(shared), target.base.clone(), wish.clone());
+    let parts = stream::iter(picks).then(move |pick| {
+        let (shared, wish) = (Arc::clone(&shared), making.clone());
+        let address = instance_address(&base, &pick.instance);
+        let location = format!("{address}/frames/{}/rendered", pick.number);
+        async move {
+            let picture = make(&shared, &pick, &wish).await?;
+            let bytes = Some(picture.file.len() as u64);
+            let content = stream::once(future::ready(Ok(picture.file))).boxed();
+            Ok(Part { media_type: wish.format.media_type().to_owned(), location, bytes, content })
         }
     });
-    match drawn.await {
-        Ok(Ok(bytes)) => Ok(bytes.into()),
-        Ok(Err(error)) => Err(not_shown(&error)),
-        Err(error) => Err(Problem::internal(&error)),
+    let mut response = multipart_answer(wish.format.media_type(), parts).await?;
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    Ok(warned(response, &wish))
+}
+
+fn warned(mut response: Response, wish: &Wish) -> Response {
+    let warning = wish.warning.and_then(|text| HeaderValue::try_from(format!("299 telerad \"{text}\"")).ok());
+    if let Some(warning) = warning {
+        response.headers_mut().insert(header::WARNING, warning);
     }
+    response
 }
 
-/// A place among the pictures that are being made, after waiting for it.
-struct Place {
-    _waiting: OwnedSemaphorePermit,
-    _making: OwnedSemaphorePermit,
-}
-
-async fn place(shared: &Shared) -> Result<Place, Problem> {
-    let full = || busy("Too many pictures are being made.");
-    let waiting = Arc::clone(&shared.pictures_waiting).try_acquire_owned().map_err(|_| full())?;
-    let making = Semaphore::acquire_owned(Arc::clone(&shared.pictures)).await.map_err(|_| full())?;
-    Ok(Place { _waiting: waiting, _making: making })
-}
-
-fn busy(message: &str) -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
-        .next_step("Wait a moment and try again.")
-        .retry_after(RETRY_AFTER_SECONDS)
-}
-
-fn not_shown(error: &PictureError) -> Problem {
-    match error {
-        PictureError::NotDicom(_) | PictureError::Write(_) => Problem::internal(error),
-        // Intake looks at headers; behind them a data set may still be what the guard refuses.
-        PictureError::Refused(_)
-        | PictureError::Frames(_)
-        | PictureError::TooLarge
-        | PictureError::Mismatch(_)
-        | PictureError::Unsupported(_)
-        | PictureError::Decode(_)
-        | PictureError::Panic => {
-            tracing::warn!(error = error as &dyn std::error::Error, "an image cannot be shown");
-            Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "not_shown",
-                "This image cannot be shown as a picture.",
-            )
-            .next_step("Open the study in the viewer, or retrieve the instance as application/dicom.")
+async fn make(shared: &Shared, pick: &Pick, wish: &Wish) -> Result<Shown, Problem> {
+    let limit = Duration::from_secs(i64::try_from(shared.config.picture_seconds_max).unwrap_or(i64::MAX));
+    let making = async {
+        let frames = pixel::Frames::open(shared, pick.instance.clone(), &[pick.number]).await?;
+        if frames.count() == 0 {
+            return Err(Problem::unknown());
         }
+        let source = frames.source(shared, 0).await?;
+        shared.pixels.show(source, wish.showing).await.map_err(|error| not_done(&error, &pick.instance))
+    };
+    tokio::select! {
+        shown = making => shown,
+        () = shared.clock.sleep(limit) => Err(busy("The picture takes too long to make.")),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
+
     use super::*;
 
     fn wish(query: &str, accept: &'static str) -> Result<Wish, Problem> {
@@ -377,26 +415,35 @@ mod tests {
 
     #[test]
     fn windows_and_viewports() {
-        let wanted = wish("window=40,400,linear&viewport=256,128", "image/png").unwrap();
-        assert_eq!(wanted.window, Some(Window { centre: 40.0, width: 400.0 }));
-        assert_eq!(
-            (wanted.format, wanted.edge(512, 512), wanted.edge(1024, 256)),
-            (Format::Png, Some(128), Some(256))
-        );
-        assert_eq!(
-            wish("window=-600,1500,linear-exact", "").unwrap().window,
-            Some(Window { centre: -599.5, width: 1501.0 })
-        );
+        let wanted = wish("window=40,400,linear&viewport=256,128", "image/png").unwrap().showing;
+        assert_eq!(wanted.shading, Some(Window { centre: 40.0, width: 400.0 }.into()));
+        let place = |region| Some(Viewport { width: 256, height: 128, enlarge: true, region });
+        assert_eq!((wanted.format, wanted.viewport), (PictureFormat::Png, place(None)));
+        let window = Window { centre: -600.0, width: 0.5 };
+        for (name, function) in
+            [("linear-exact", WindowFunction::LinearExact), ("SIGMOID", WindowFunction::Sigmoid)]
+        {
+            let asked = wish(&format!("window=-600,0.5,{name}"), "").unwrap();
+            assert_eq!(asked.showing.shading, Some(Shading { window, function }));
+        }
+        let region = Region { left: 1.5, top: 0.0, width: Some(-20.0), height: None };
+        let asked = wish("viewport=256,128,1.5,,-20,", "").unwrap();
+        assert_eq!(asked.showing.viewport, place(Some(region)));
+        assert_eq!(wish("quality=40", "image/jpeg").unwrap().showing.format, PictureFormat::Jpeg(40));
         for bad in [
             "window=1,2",
             "window=a,2,linear",
             "window=1,0,linear",
             "window=1,NaN,linear",
-            "window=1,2,sigmoid",
+            "window=1,0,sigmoid",
+            "window=1,2,cubic",
             "viewport=0,1",
             "viewport=1",
             "viewport=9000,1",
-            "viewport=1,1,1,1,1,1",
+            "viewport=1,1,1,1,1",
+            "viewport=1,1,1,1,0,1",
+            "viewport=1,1,-1,1,1,1",
+            "viewport=1,1,1,x,1,1",
             "quality=0",
             "quality=101",
         ] {
@@ -417,6 +464,6 @@ mod tests {
             assert_eq!(wish("", accept).ok().map(|wish| wish.format), expected, "{accept}");
         }
         assert_eq!(wish("accept=image/png", "image/jpeg").unwrap().format, Format::Png);
-        assert!(wish("quality=80", "").unwrap().warning.is_some());
+        assert!(wish("annotation=patient", "").unwrap().warning.is_some());
     }
 }

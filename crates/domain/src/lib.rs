@@ -24,6 +24,7 @@ pub mod object;
 pub mod order;
 pub mod peer;
 pub mod person;
+pub mod pixel;
 pub mod port;
 pub mod quarantine;
 pub mod reading;

@@ -3,6 +3,7 @@
 //! functional groups (PS3.3 section C.7.6.16). Not for lists: [`crate::header`] is.
 
 use dicom_core::Tag;
+pub use domain::pixel::Window;
 
 use crate::tree::{self, Tree};
 
@@ -58,15 +59,6 @@ pub enum Contrast {
     None,
     /// This agent, and the attribute that names it.
     Agent(String, &'static str),
-}
-
-/// A window: which values are shown between black and white (PS3.3 section C.11.2.1.2).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Window {
-    /// The value shown as middle grey.
-    pub centre: f64,
-    /// How many values lie between black and white; at least 1.
-    pub width: f64,
 }
 
 impl Acquisition {

@@ -175,7 +175,8 @@ pub struct Wanted<'a> {
     pub frames: &'a [u32],
 }
 
-/// Finds frames in an object that `read` gives ranges of. Native frames cost one read; frames with an offset table, one or two more; frames
+/// Finds frames in an object that `read` gives ranges of. Native frames cost one read; frames with an offset table, one or two more;
+/// frames
 /// without a table, about one per fragment.
 ///
 /// # Errors
@@ -203,6 +204,63 @@ where
         Some(length) => Ok(native(&wanted.shape, wanted.frames, &NativePixels { at: pixels.at, length })?),
         None => encapsulated(wanted, &pixels, &mut window).await,
     }
+}
+
+/// Native pixels as one value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativeValue {
+    /// Pixel Data, or that of floating point numbers.
+    pub tag: Tag,
+    /// Its value representation.
+    pub vr: VR,
+    /// Where the value stands in the object.
+    pub value: Range<u64>,
+}
+
+/// Finds native pixels as the one value that they are, in an object that `read` gives ranges of: `header_end` is the place of the first
+/// element of group 7FE0.
+///
+/// # Errors
+/// When there are none, or they are in fragments.
+pub async fn native_value<R, F, E>(
+    transfer_syntax: &TransferSyntaxUid,
+    header_end: u64,
+    object_bytes: u64,
+    read: R,
+) -> Result<NativeValue, LocateError<E>>
+where
+    R: FnMut(Range<u64>) -> F,
+    F: Future<Output = Result<Bytes, E>>,
+    E: std::error::Error + 'static,
+{
+    let encoding = Syntax::of(transfer_syntax).encoding;
+    let mut window = Window { read, object_bytes, at: 0, bytes: Bytes::new() };
+    let mut at = header_end;
+    let (head, found) = loop {
+        let head = window.get(at, 12).await?.to_vec();
+        let Some(found) = read_head(&head, encoding) else { return Err(FramesError::NoPixels.into()) };
+        // A group length may stand before them.
+        match found.length {
+            Some(length) if found.tag == Tag(PIXEL_DATA.group(), 0) => at += found.bytes + length,
+            _ => break (head, found),
+        }
+    };
+    let vr = match found.tag {
+        _ if encoding.explicit => head.get(4..6).and_then(|two| VR::from_binary([two[0], two[1]])),
+        PIXEL_DATA => Some(VR::OW),
+        FLOAT_PIXELS => Some(VR::OF),
+        DOUBLE_PIXELS => Some(VR::OD),
+        _ => None,
+    };
+    let is_pixels = matches!(found.tag, PIXEL_DATA | FLOAT_PIXELS | DOUBLE_PIXELS);
+    let (true, Some(vr), Some(length)) = (is_pixels, vr, found.length) else {
+        return Err(FramesError::Broken("they do not stand as one value").into());
+    };
+    let start = at + found.bytes;
+    if start + length > object_bytes {
+        return Err(FramesError::Broken("the object is shorter than its pixels").into());
+    }
+    Ok(NativeValue { tag: found.tag, vr, value: start..start + length })
 }
 
 /// Finds frames in an object in memory.

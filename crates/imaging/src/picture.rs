@@ -1,44 +1,41 @@
-//! One frame as a picture: decoded, brought to modality values, windowed, written as PNG or JPEG. Decoders are where hostile bytes do
-//! harm, so what they may produce is bounded before they run, and a panic in one is an error here. Not for diagnosis: eight bits of grey.
-//!
-//! It computes for tens of milliseconds and more: callers run it off the executor's threads.
-
-use std::{
-    io::Cursor,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+//! One frame as a picture: decoded, shaded by a window, written as PNG or JPEG. Decoders are where hostile bytes do harm, so what they
+//! may
+//! produce is bounded before they run; in the product all of this runs in a process of its own ([`crate::work`]). Not for diagnosis:
+//! eight
+//! bits of grey.
 
 use bytes::Bytes;
-use dicom_core::{DataElement, PrimitiveValue, Tag, VR, value::PixelFragmentSequence};
-use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
-use dicom_pixeldata::PixelDecoder as _;
-use domain::uid::TransferSyntaxUid;
+use domain::{
+    pixel::{PictureFormat, Viewport},
+    uid::TransferSyntaxUid,
+};
 use image::{
-    DynamicImage, GrayImage, ImageFormat, RgbImage, codecs::jpeg::JpegEncoder, imageops::FilterType,
+    ColorType, DynamicImage, GrayImage, ImageEncoder as _, RgbImage, codecs::png, imageops::FilterType,
 };
 
-pub use crate::acquisition::Window;
+pub use domain::pixel::{Shading, Window};
+
 use crate::{
-    acquisition::Acquisition,
+    codec::{self, Native},
+    format::{Format, Photometric},
     frames::{self, FramesError, Shape, Wanted},
     guard::{self, GuardedHeader, Refusal},
-    rle,
+    shade::{self, Facts},
     sniff::{self, Sniffed},
-    syntax::{Encoding, Syntax, is_uncompressed},
+    syntax::{Encoding, Syntax, is_uncompressed, pixel_encoding},
     tree::{self, Tree},
-    walk::PIXEL_DATA,
 };
 
 /// Most bytes of one decoded frame, and of one inflated object.
 pub const FRAME_BYTES_MAX: u64 = 256 << 20;
 /// Longest side of a picture that was asked to be small.
 pub const EDGE_MAX: u32 = 1024;
+/// Longest side of a picture that was asked to be larger than it is.
+pub const ENLARGED_EDGE_MAX: u32 = 4096;
 /// Most bytes of a deflated object that is inflated for a picture: deflated images are small ones, and a bomb should cost little.
 pub const INFLATED_BYTES_MAX: usize = 64 << 20;
-/// RLE Lossless.
-const RLE: &str = "1.2.840.10008.1.2.5";
-/// JPEG quality of pictures for people.
-const JPEG_QUALITY: u8 = 90;
+/// JPEG quality of pictures for people, when nobody says.
+pub const JPEG_QUALITY: u8 = 90;
 
 /// A decoded frame.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,15 +44,13 @@ pub struct Picture {
     pub width: u32,
     /// Rows.
     pub height: u32,
-    /// The window that the header gives.
-    pub window: Option<Window>,
     pixels: Pixels,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 enum Pixels {
-    /// Modality values (Hounsfield units in CT), rows from the top. `inverted` when low values are bright (MONOCHROME1).
-    Grey { values: Vec<f32>, padding: Option<f32>, inverted: bool },
+    /// One sample a pixel, as stored.
+    Grey { bytes: Vec<u8>, encoding: Encoding, format: Format, facts: Box<Facts> },
     /// Red, green, blue.
     Colour(Vec<u8>),
 }
@@ -82,25 +77,26 @@ pub enum PictureError {
     /// The pixels do not fit the header.
     #[error("the pixels do not fit the header: {0}")]
     Mismatch(&'static str),
-    /// There is no decoder for the transfer syntax, or for this kind of image.
+    /// There is no codec for the transfer syntax, or for this kind of image.
     #[error("this kind of image cannot be shown: {0}")]
     Unsupported(&'static str),
-    /// The decoder failed.
-    #[error("the decoder failed")]
-    Decode(#[source] Box<dicom_pixeldata::Error>),
-    /// The decoder broke down.
-    #[error("the decoder broke down")]
-    Panic,
+    /// The part that is asked for has no pixels of the image.
+    #[error("the region lies beside the image")]
+    NoRegion,
+    /// The codec failed, and says why.
+    #[error("the decoder failed: {0}")]
+    Decode(String),
     /// The picture could not be written.
-    #[error("the picture could not be written")]
-    Write(#[from] image::ImageError),
+    #[error("the picture could not be written: {0}")]
+    Write(String),
 }
 
-/// Decodes one frame of a whole object in memory.
-///
-/// # Errors
-/// See [`PictureError`].
-pub fn of_object(object: &Bytes, frame: u32) -> Result<Picture, PictureError> {
+/// A frame of a whole object in memory: its header, transfer syntax once inflated, bytes, and bits of the first byte that are not its
+/// own.
+pub(crate) type Found = (Tree, TransferSyntaxUid, Vec<u8>, u8);
+
+/// Finds one frame of a whole object in memory.
+pub(crate) fn find(object: &Bytes, frame: u32) -> Result<Found, PictureError> {
     let place = match sniff::part10(object, true) {
         Sniffed::DataSet(place) => place,
         Sniffed::More => return Err(PictureError::NotDicom("it is too short")),
@@ -128,7 +124,16 @@ pub fn of_object(object: &Bytes, frame: u32) -> Result<Picture, PictureError> {
         // Located within the object, so both ends are places in it.
         bytes.extend_from_slice(&data_set[part.start as usize..part.end as usize]);
     }
-    decode(&tree, &syntax, &bytes, place.skip_bits)
+    Ok((tree, syntax, bytes, place.skip_bits))
+}
+
+/// Decodes one frame of a whole object in memory.
+///
+/// # Errors
+/// See [`PictureError`].
+pub fn of_object(object: &Bytes, frame: u32) -> Result<Picture, PictureError> {
+    let (tree, syntax, bytes, skip_bits) = find(object, frame)?;
+    decode(&tree, &syntax, frame, bytes, skip_bits)
 }
 
 /// Decodes one frame from its bytes, as [`frames::locate`] found them, and the header of its object.
@@ -138,353 +143,173 @@ pub fn of_object(object: &Bytes, frame: u32) -> Result<Picture, PictureError> {
 pub fn decode(
     header: &Tree,
     transfer_syntax: &TransferSyntaxUid,
-    frame: &[u8],
+    number: u32,
+    frame: Vec<u8>,
     skip_bits: u8,
 ) -> Result<Picture, PictureError> {
     let format = Format::read(header)?;
-    let window = Acquisition::read(header).window;
-    let shape = format.shape;
-    let (width, height) = (shape.columns, shape.rows);
-    let pixels = if is_uncompressed(transfer_syntax) {
-        let samples = Samples {
-            bytes: frame,
-            encoding: Syntax::of(transfer_syntax).encoding,
-            planar: format.planar,
-            skip_bits,
-        };
-        format.pixels(header, &samples)?
+    let (native, encoding, format) = if is_uncompressed(transfer_syntax) {
+        let native = Native { bytes: frame, photometric: format.photometric };
+        (native, pixel_encoding(transfer_syntax), format)
     } else {
-        let decoded = if transfer_syntax.as_str() == RLE {
-            let pixels = shape.rows as usize * shape.columns as usize;
-            let (samples, bytes) = (shape.samples as usize, shape.bits_allocated as usize / 8);
-            rle::decode(frame, pixels, samples, bytes)
-                .ok_or(PictureError::Mismatch("the compressed image does not hold what the header says"))?
-        } else {
-            check_codestream(frame, &format)?;
-            decompress(header, transfer_syntax, frame)?
-        };
-        let decoded =
-            Samples { bytes: &decoded, encoding: Encoding::EXPLICIT_LITTLE, planar: false, skip_bits: 0 };
-        // The decoders give red, green and blue whatever the colour model was.
-        let colour = if shape.samples == 3 { ColourModel::Rgb } else { format.colour };
-        Format { colour, ..format }.pixels(header, &decoded)?
+        let native = codec::decode(&frame, &format, transfer_syntax)?;
+        (native, Encoding::EXPLICIT_LITTLE, Format { planar: false, ..format })
     };
-    Ok(Picture { width, height, window, pixels })
+    let format = Format { photometric: native.photometric, ..format };
+    let pixels = match format.photometric {
+        Photometric::Monochrome1 | Photometric::Monochrome2 => {
+            let facts = Box::new(Facts::read(header, number, &format));
+            Pixels::Grey { bytes: samples(native.bytes, &format, skip_bits)?, encoding, format, facts }
+        }
+        Photometric::Palette => {
+            let bytes = samples(native.bytes, &format, skip_bits)?;
+            Pixels::Colour(shade::palette(header, &bytes, &format.words(encoding)?, &format)?)
+        }
+        Photometric::Rgb
+        | Photometric::YbrFull
+        | Photometric::YbrFull422
+        | Photometric::YbrIct
+        | Photometric::YbrRct => Pixels::Colour(colours(native.bytes, encoding, &format)?),
+    };
+    Ok(Picture { width: format.shape.columns, height: format.shape.rows, pixels })
 }
 
-/// How samples are to be read.
-#[derive(Debug, Clone, Copy)]
-struct Format {
-    shape: Shape,
-    stored: u32,
-    high_bit: u32,
-    signed: bool,
-    planar: bool,
-    slope: f64,
-    intercept: f64,
-    colour: ColourModel,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ColourModel {
-    Monochrome { inverted: bool },
-    Palette,
-    Rgb,
-    YbrFull,
-    YbrFull422,
-}
-
-struct Samples<'a> {
-    bytes: &'a [u8],
-    encoding: Encoding,
-    planar: bool,
-    skip_bits: u8,
-}
-
-impl Format {
-    fn read(header: &Tree) -> Result<Self, PictureError> {
-        let shape = Shape::read(header)?;
-        if shape.frame_bits() / 8 > FRAME_BYTES_MAX
-            || shape.frame_bits() / u64::from(shape.bits_allocated) * 4 > FRAME_BYTES_MAX
-        {
-            return Err(PictureError::TooLarge);
-        }
-        let stored = tree::count(header, Tag(0x0028, 0x0101));
-        // PS3.3 sections C.7.6.24 and C.7.6.25: floating point pixels have no BitsStored.
-        if stored.is_none() && shape.bits_allocated >= 32 {
-            return Err(PictureError::Unsupported("its samples are floating point numbers"));
-        }
-        let stored = stored.unwrap_or(shape.bits_allocated);
-        let high_bit = tree::count(header, Tag(0x0028, 0x0102)).unwrap_or(stored.saturating_sub(1));
-        if stored == 0
-            || stored > shape.bits_allocated
-            || high_bit >= shape.bits_allocated
-            || high_bit + 1 < stored
-        {
-            return Err(PictureError::Mismatch("BitsStored and HighBit do not fit BitsAllocated"));
-        }
-        let photometric = tree::text(header, Tag(0x0028, 0x0004)).unwrap_or_default();
-        let colour = match (photometric.as_str(), shape.samples) {
-            ("MONOCHROME1", 1) => ColourModel::Monochrome { inverted: true },
-            ("PALETTE COLOR", 1) => ColourModel::Palette,
-            (_, 1) => ColourModel::Monochrome { inverted: false },
-            ("YBR_FULL", 3) => ColourModel::YbrFull,
-            ("YBR_FULL_422", 3) => ColourModel::YbrFull422,
-            (_, 3) => ColourModel::Rgb,
-            _ => return Err(PictureError::Unsupported("it has neither one nor three samples a pixel")),
-        };
-        let slope = tree::decimal(header, Tag(0x0028, 0x1053)).filter(|slope| *slope != 0.0).unwrap_or(1.0);
-        Ok(Self {
-            shape,
-            stored,
-            high_bit,
-            signed: tree::count(header, Tag(0x0028, 0x0103)) == Some(1),
-            planar: tree::count(header, Tag(0x0028, 0x0006)) == Some(1),
-            slope,
-            intercept: tree::decimal(header, Tag(0x0028, 0x1052)).unwrap_or(0.0),
-            colour,
-        })
-    }
-
-    fn pixels(&self, header: &Tree, samples: &Samples<'_>) -> Result<Pixels, PictureError> {
-        match self.colour {
-            ColourModel::Monochrome { inverted } => {
-                let values = self.values(samples)?;
-                let modality = |value: i64| (value as f64 * self.slope + self.intercept) as f32;
-                let padding =
-                    header.get(Tag(0x0028, 0x0120)).and_then(|element| element.to_int::<i64>().ok());
-                Ok(Pixels::Grey {
-                    values: values.into_iter().map(modality).collect(),
-                    padding: padding.map(modality),
-                    inverted,
-                })
-            }
-            ColourModel::Palette => self.palette(header, samples),
-            ColourModel::Rgb | ColourModel::YbrFull => {
-                let mut bytes = self.interleaved(samples)?;
-                if self.colour == ColourModel::YbrFull {
-                    bytes.chunks_exact_mut(3).for_each(|pixel| {
-                        pixel.copy_from_slice(&rgb_of_ybr(pixel[0], pixel[1], pixel[2]));
-                    });
-                }
-                Ok(Pixels::Colour(bytes))
-            }
-            ColourModel::YbrFull422 => self.halved(samples),
-        }
-    }
-
-    fn count(&self) -> usize {
-        // Bounded by FRAME_BYTES_MAX.
-        self.shape.rows as usize * self.shape.columns as usize
-    }
-
-    /// Stored values of one sample a pixel.
-    fn values(&self, samples: &Samples<'_>) -> Result<Vec<i64>, PictureError> {
-        let count = self.count();
-        if self.shape.bits_allocated == 1 {
-            let bit = |index: usize| {
-                let index = index + usize::from(samples.skip_bits);
-                samples.bytes.get(index / 8).map(|byte| i64::from(byte >> (index % 8) & 1))
-            };
-            let bits: Option<Vec<i64>> = (0..count).map(bit).collect();
-            return bits.ok_or(PictureError::Mismatch("there are fewer pixels than the header says"));
-        }
-        let size = self.shape.bits_allocated as usize / 8;
-        let Some(bytes) = samples.bytes.get(..count * size) else {
-            return Err(PictureError::Mismatch("there are fewer pixels than the header says"));
-        };
-        let encoding = samples.encoding;
-        let word = |bytes: &[u8]| match *bytes {
-            [a] => u32::from(a),
-            [a, b] => u32::from(encoding.u16([a, b])),
-            [a, b, c, d] => encoding.u32([a, b, c, d]),
-            _ => 0,
-        };
-        if size > 4 {
-            return Err(PictureError::Unsupported("its samples have 64 bits"));
-        }
-        let (shift, stored) = (self.high_bit + 1 - self.stored, self.stored);
-        let mask = if stored >= 32 { u32::MAX } else { (1_u32 << stored) - 1 };
-        let sign = 1_i64 << (stored - 1);
-        let value = |bytes: &[u8]| {
-            let value = i64::from(word(bytes) >> shift & mask);
-            if self.signed && value & sign != 0 { value - (sign << 1) } else { value }
-        };
-        Ok(bytes.chunks_exact(size).map(value).collect())
-    }
-
-    /// Three samples a pixel, pixel by pixel, in eight bits.
-    fn interleaved(&self, samples: &Samples<'_>) -> Result<Vec<u8>, PictureError> {
-        let count = self.count();
-        let size = self.shape.bits_allocated as usize / 8;
-        if !matches!(size, 1 | 2) {
-            return Err(PictureError::Unsupported("its colours have neither 8 nor 16 bits"));
-        }
-        let Some(bytes) = samples.bytes.get(..count * 3 * size) else {
-            return Err(PictureError::Mismatch("there are fewer pixels than the header says"));
-        };
-        let shift = self.stored.saturating_sub(8);
-        let narrow = |sample: &[u8]| match *sample {
-            [byte] => byte,
-            [a, b] => (samples.encoding.u16([a, b]) >> shift).min(255) as u8,
-            _ => 0,
-        };
-        let narrowed: Vec<u8> = bytes.chunks_exact(size).map(narrow).collect();
-        if !samples.planar {
-            return Ok(narrowed);
-        }
-        let pixel = |index: usize| [narrowed[index], narrowed[count + index], narrowed[2 * count + index]];
-        Ok((0..count).flat_map(pixel).collect())
-    }
-
-    /// Two pixels in four bytes: Y, Y, Cb, Cr (PS3.3 section C.7.6.3.1.2).
-    fn halved(&self, samples: &Samples<'_>) -> Result<Pixels, PictureError> {
-        if self.shape.bits_allocated != 8 {
-            return Err(PictureError::Unsupported("its halved colours do not have 8 bits"));
-        }
-        let count = self.count();
-        let Some(bytes) = samples.bytes.get(..count * 2) else {
-            return Err(PictureError::Mismatch("there are fewer pixels than the header says"));
-        };
-        let two = |four: &[u8]| {
-            [rgb_of_ybr(four[0], four[2], four[3]), rgb_of_ybr(four[1], four[2], four[3])].concat()
-        };
-        Ok(Pixels::Colour(bytes.chunks_exact(4).flat_map(two).collect()))
-    }
-
-    /// Indices into three lookup tables (PS3.3 section C.7.6.3.1.5).
-    fn palette(&self, header: &Tree, samples: &Samples<'_>) -> Result<Pixels, PictureError> {
-        let table = |channel: u16| {
-            let descriptor = header.get(Tag(0x0028, 0x1101 + channel))?.to_multi_int::<i32>().ok()?;
-            let data = header.get(Tag(0x0028, 0x1201 + channel))?.to_bytes().ok()?.into_owned();
-            let [entries, first, bits] = descriptor.try_into().ok()?;
-            let entries = if entries & 0xFFFF == 0 { 65_536 } else { (entries & 0xFFFF) as usize };
-            let wide = bits == 16 || data.len() >= entries * 2;
-            let entry = |index: usize| match wide {
-                true => data.get(index * 2 + 1).copied(),
-                false => data.get(index).copied(),
-            };
-            let table: Option<Vec<u8>> = (0..entries).map(entry).collect();
-            Some((i64::from(first), table?))
-        };
-        let (Some(red), Some(green), Some(blue)) = (table(0), table(1), table(2)) else {
-            return Err(PictureError::Mismatch("its colour tables are missing or too short"));
-        };
-        // As many bits of a table entry count as the descriptor says; with 16 the upper eight are shown.
-        let look = |(first, table): &(i64, Vec<u8>), value: i64| {
-            let index = usize::try_from(value - first).unwrap_or(0).min(table.len().saturating_sub(1));
-            table.get(index).copied().unwrap_or(0)
-        };
-        let values = self.values(samples)?;
-        let colour = |value: i64| [look(&red, value), look(&green, value), look(&blue, value)];
-        Ok(Pixels::Colour(values.into_iter().flat_map(colour).collect()))
-    }
-}
-
-/// Full-range YBR to RGB (PS3.3 section C.7.6.3.1.2).
-fn rgb_of_ybr(y: u8, b: u8, r: u8) -> [u8; 3] {
-    let (y, b, r) = (f32::from(y), f32::from(b) - 128.0, f32::from(r) - 128.0);
-    let clamp = |value: f32| value.round().clamp(0.0, 255.0) as u8;
-    [clamp(y + 1.402 * r), clamp(y - 0.344_136 * b - 0.714_136 * r), clamp(y + 1.772 * b)]
-}
-
-/// Decompresses one frame.
-fn decompress(
+/// One frame as plain samples, little endian, pixel by pixel, and what its header says of them.
+pub(crate) fn native(
     header: &Tree,
     transfer_syntax: &TransferSyntaxUid,
-    frame: &[u8],
-) -> Result<Vec<u8>, PictureError> {
-    let mut object = InMemDicomObject::new_empty();
-    // Samples, photometric interpretation, planar configuration, rows, columns, bits.
-    for element in [0x0002, 0x0004, 0x0006, 0x0010, 0x0011, 0x0100, 0x0101, 0x0102, 0x0103] {
-        if let Some(element) = header.get(Tag(0x0028, element)) {
-            object.put(element.clone());
-        }
+    frame: Vec<u8>,
+    skip_bits: u8,
+) -> Result<(Native, Format), PictureError> {
+    let format = Format::read(header)?;
+    if !is_uncompressed(transfer_syntax) {
+        return Ok((codec::decode(&frame, &format, transfer_syntax)?, Format { planar: false, ..format }));
     }
-    object.put(DataElement::new(Tag(0x0028, 0x0008), VR::IS, PrimitiveValue::from("1")));
-    let fragments = PixelFragmentSequence::new_fragments(vec![frame.to_vec()]);
-    object.put(DataElement::new(PIXEL_DATA, VR::OB, dicom_core::value::Value::PixelSequence(fragments)));
-    let meta = FileMetaTableBuilder::new()
-        .transfer_syntax(transfer_syntax.as_str())
-        .media_storage_sop_class_uid("1.2.840.10008.5.1.4.1.1.7")
-        .media_storage_sop_instance_uid("2.25.1")
-        .build()
-        .map_err(|_| PictureError::Unsupported("its transfer syntax has no name"))?;
-    let object = object.with_exact_meta(meta);
-    let decoded = catch_unwind(AssertUnwindSafe(|| {
-        object.decode_pixel_data_frame(0).map(|decoded| decoded.data().to_vec())
-    }));
-    match decoded {
-        Ok(decoded) => decoded.map_err(|error| PictureError::Decode(Box::new(error))),
-        Err(_) => Err(PictureError::Panic),
+    let short = || PictureError::Mismatch("there are fewer pixels than the header says");
+    let frame_bytes =
+        usize::try_from(format.shape.frame_bits().div_ceil(8)).map_err(|_| PictureError::TooLarge)?;
+    if format.shape.bits_allocated == 1 {
+        return Err(PictureError::Unsupported("its samples have one bit"));
     }
+    if skip_bits != 0 || frame.len() < frame_bytes {
+        return Err(short());
+    }
+    let mut bytes = frame;
+    bytes.truncate(frame_bytes);
+    let size = format.sample_bytes();
+    if size > 1 && pixel_encoding(transfer_syntax).big_endian {
+        bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+    }
+    if format.planar && format.shape.samples == 3 && format.photometric != Photometric::YbrFull422 {
+        bytes = codec::pixel_by_pixel(&bytes, &format);
+    }
+    Ok((Native { bytes, photometric: format.photometric }, Format { planar: false, ..format }))
 }
 
-/// Refuses a codestream whose own size is not the header's: a decoder would believe it and take the memory.
-fn check_codestream(frame: &[u8], format: &Format) -> Result<(), PictureError> {
-    let Some((width, height, components)) = codestream_size(frame) else {
-        return Err(PictureError::Mismatch("the compressed image does not say how large it is"));
+/// The samples of a frame of one sample a pixel, at least a byte each. Single bits become bytes.
+fn samples(bytes: Vec<u8>, format: &Format, skip_bits: u8) -> Result<Vec<u8>, PictureError> {
+    let short = || PictureError::Mismatch("there are fewer pixels than the header says");
+    let count = format.pixels();
+    if format.shape.bits_allocated == 1 {
+        let bit = |index: usize| {
+            let index = index + usize::from(skip_bits);
+            bytes.get(index / 8).map(|byte| byte >> (index % 8) & 1)
+        };
+        return (0..count).map(bit).collect::<Option<Vec<u8>>>().ok_or_else(short);
+    }
+    let mut bytes = bytes;
+    let wanted = count * format.sample_bytes();
+    if bytes.len() < wanted {
+        return Err(short());
+    }
+    bytes.truncate(wanted);
+    Ok(bytes)
+}
+
+/// Three samples a pixel as red, green and blue in eight bits.
+fn colours(bytes: Vec<u8>, encoding: Encoding, format: &Format) -> Result<Vec<u8>, PictureError> {
+    if format.photometric == Photometric::YbrFull422 {
+        return halved(&bytes, format);
+    }
+    let size = format.sample_bytes();
+    if !matches!(size, 1 | 2) {
+        return Err(PictureError::Unsupported("its colours have neither 8 nor 16 bits"));
+    }
+    let mut bytes = bytes;
+    if bytes.len() < format.samples() * size {
+        return Err(PictureError::Mismatch("there are fewer pixels than the header says"));
+    }
+    bytes.truncate(format.samples() * size);
+    if format.planar {
+        bytes = codec::pixel_by_pixel(&bytes, format);
+    }
+    if size == 2 {
+        let shift = format.stored.saturating_sub(8);
+        let narrow = |pair: &[u8]| (encoding.u16([pair[0], pair[1]]) >> shift).min(255) as u8;
+        bytes = bytes.chunks_exact(2).map(narrow).collect();
+    }
+    if format.photometric == Photometric::YbrFull {
+        bytes.chunks_exact_mut(3).for_each(|pixel| {
+            pixel.copy_from_slice(&rgb_of_ybr(pixel[0], pixel[1], pixel[2]));
+        });
+    }
+    Ok(bytes)
+}
+
+/// Two pixels in four bytes: Y, Y, Cb, Cr (PS3.3 section C.7.6.3.1.2).
+fn halved(bytes: &[u8], format: &Format) -> Result<Vec<u8>, PictureError> {
+    if format.shape.bits_allocated != 8 {
+        return Err(PictureError::Unsupported("its halved colours do not have 8 bits"));
+    }
+    let Some(bytes) = bytes.get(..format.pixels() * 2) else {
+        return Err(PictureError::Mismatch("there are fewer pixels than the header says"));
     };
-    let shape = &format.shape;
-    if (width, height) != (shape.columns, shape.rows) || components > 4 {
-        return Err(PictureError::Mismatch("the compressed image has another size than the header says"));
+    let mut out = Vec::with_capacity(format.pixels() * 3);
+    for four in bytes.chunks_exact(4) {
+        out.extend_from_slice(&rgb_of_ybr(four[0], four[2], four[3]));
+        out.extend_from_slice(&rgb_of_ybr(four[1], four[2], four[3]));
     }
-    Ok(())
+    Ok(out)
 }
 
-/// Width, height and components that a JPEG, JPEG-LS or JPEG 2000 codestream gives for itself.
-fn codestream_size(bytes: &[u8]) -> Option<(u32, u32, u32)> {
-    let two = |at: usize| bytes.get(at..at + 2).map(|two| u32::from(u16::from_be_bytes([two[0], two[1]])));
-    let four = |at: usize| Some(two(at)? << 16 | two(at + 2)?);
-    if bytes.starts_with(&[0xFF, 0x4F, 0xFF, 0x51]) {
-        let (right, bottom, left, top) = (four(8)?, four(12)?, four(16)?, four(20)?);
-        return Some((right.checked_sub(left)?, bottom.checked_sub(top)?, two(40)?));
-    }
-    if !bytes.starts_with(&[0xFF, 0xD8]) {
-        return None;
-    }
-    let mut at = 2;
-    loop {
-        // Fill bytes may stand before a marker.
-        while bytes.get(at..at + 2)? == [0xFF, 0xFF] {
-            at += 1;
-        }
-        let [0xFF, marker] = *bytes.get(at..at + 2)? else { return None };
-        match marker {
-            0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF | 0xF7 => {
-                return Some((two(at + 7)?, two(at + 5)?, u32::from(*bytes.get(at + 9)?)));
-            }
-            0xD9 | 0xDA => return None,
-            _ => at += 2 + two(at + 2)?.max(2) as usize,
-        }
-    }
+/// Full-range YBR to RGB (PS3.3 section C.7.6.3.1.2), in 16 bits of fraction.
+pub(crate) fn rgb_of_ybr(y: u8, b: u8, r: u8) -> [u8; 3] {
+    let (y, b, r) = (i32::from(y) << 16 | 1 << 15, i32::from(b) - 128, i32::from(r) - 128);
+    let clamp = |value: i32| (value >> 16).clamp(0, 255) as u8;
+    [clamp(y + 91_881 * r), clamp(y - 22_554 * b - 46_802 * r), clamp(y + 116_130 * b)]
 }
 
 impl Picture {
     /// The modality values of a grey picture (Hounsfield units in CT), rows from the top; `None` for colour.
     #[must_use]
-    pub fn values(&self) -> Option<&[f32]> {
+    pub fn values(&self) -> Option<Vec<f32>> {
         match &self.pixels {
-            Pixels::Grey { values, .. } => Some(values),
+            Pixels::Grey { bytes, encoding, format, facts } => {
+                let mut values = Vec::with_capacity(format.pixels());
+                format.words(*encoding).ok()?.each(bytes, |bits| {
+                    values.push(facts.modality.of(format.value(bits)) as f32);
+                });
+                Some(values)
+            }
             Pixels::Colour(_) => None,
         }
     }
 
-    /// Shows it through a window: the one given, else the header's, else one that holds all values. Colour is shown
-    /// as it is. A picture with
-    /// a side longer than `edge_max` is made smaller.
+    /// Shows it through a window: the one given, else that of the header, else one that holds all values. Colour is shown as it is.
     ///
     /// # Errors
-    /// When the pixels do not fill the picture, which decoding has seen to.
-    pub fn render(&self, window: Option<Window>, edge_max: Option<u32>) -> Result<Rendered, PictureError> {
+    /// When the pixels do not fill the picture, which decoding has seen to, or the region lies beside the image.
+    pub fn render(
+        &self,
+        shading: Option<Shading>,
+        viewport: Option<Viewport>,
+    ) -> Result<Rendered, PictureError> {
         let short = || PictureError::Mismatch("there are fewer pixels than the header says");
         let picture = match &self.pixels {
-            Pixels::Grey { values, padding, inverted } => {
-                let window = window.or(self.window).unwrap_or_else(|| all_values(values, *padding));
-                let grey = Grey::of(window, *inverted);
-                let bytes = values.iter().map(|value| grey.shade(*value)).collect();
+            Pixels::Grey { bytes, encoding, format, facts } => {
+                let shades = shade::grey(bytes, &format.words(*encoding)?, format, facts, shading);
                 DynamicImage::ImageLuma8(
-                    GrayImage::from_raw(self.width, self.height, bytes).ok_or_else(short)?,
+                    GrayImage::from_raw(self.width, self.height, shades).ok_or_else(short)?,
                 )
             }
             Pixels::Colour(bytes) => {
@@ -492,50 +317,45 @@ impl Picture {
                 DynamicImage::ImageRgb8(image.ok_or_else(short)?)
             }
         };
-        Ok(Rendered(match edge_max {
-            Some(edge) if self.width.max(self.height) > edge.max(1) => {
-                picture.resize(edge.max(1), edge.max(1), FilterType::Triangle)
-            }
-            Some(_) | None => picture,
-        }))
+        match viewport {
+            Some(viewport) => Ok(Rendered(placed(picture, &viewport)?)),
+            None => Ok(Rendered(picture)),
+        }
     }
 }
 
-/// A window that holds all values but the padding.
-fn all_values(values: &[f32], padding: Option<f32>) -> Window {
-    let shown = values.iter().copied().filter(|value| Some(*value) != padding);
-    let (low, high) =
-        shown.fold((f32::MAX, f32::MIN), |(low, high), value| (low.min(value), high.max(value)));
-    let (low, high) = if low > high { (0.0, 0.0) } else { (f64::from(low), f64::from(high)) };
-    let width = high - low + 1.0;
-    Window { centre: low + width / 2.0, width }
-}
-
-/// The LINEAR function of PS3.3 section C.11.2.1.2.1, from 0 to 255.
-struct Grey {
-    low: f64,
-    span: f64,
-    inverted: bool,
-}
-
-impl Grey {
-    fn of(window: Window, inverted: bool) -> Self {
-        let span = (window.width.max(1.0) - 1.0).max(0.0);
-        Self { low: window.centre - 0.5 - span / 2.0, span, inverted }
-    }
-
-    fn shade(&self, value: f32) -> u8 {
-        let value = f64::from(value);
-        let shade = if value <= self.low {
-            0.0
-        } else if value > self.low + self.span {
-            255.0
-        } else {
-            (value - self.low) / self.span * 255.0
+/// Cuts a region out, flips it, and fits it into the viewport (PS3.18 section 8.3.5.1.3).
+fn placed(picture: DynamicImage, viewport: &Viewport) -> Result<DynamicImage, PictureError> {
+    let mut picture = picture;
+    if let Some(region) = viewport.region {
+        let span = |start: f64, length: Option<f64>, all: u32| {
+            let length = length.map_or(f64::from(all) - start, f64::abs);
+            let from = start.clamp(0.0, f64::from(all)).floor();
+            let until = (start + length).clamp(0.0, f64::from(all)).ceil();
+            (from as u32, (until - from) as u32)
         };
-        let shade = shade.round() as u8;
-        if self.inverted { 255 - shade } else { shade }
+        let (left, width) = span(region.left, region.width, picture.width());
+        let (top, height) = span(region.top, region.height, picture.height());
+        if width == 0 || height == 0 {
+            return Err(PictureError::NoRegion);
+        }
+        picture = picture.crop_imm(left, top, width, height);
+        if region.width.is_some_and(|width| width < 0.0) {
+            picture = picture.fliph();
+        }
+        if region.height.is_some_and(|height| height < 0.0) {
+            picture = picture.flipv();
+        }
     }
+    let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
+    let scale = (f64::from(viewport.width) / width).min(f64::from(viewport.height) / height);
+    let longest = f64::from(ENLARGED_EDGE_MAX) / width.max(height);
+    let scale = if viewport.enlarge && scale > 1.0 { scale.min(longest).max(1.0) } else { scale.min(1.0) };
+    if (scale - 1.0).abs() < f64::EPSILON {
+        return Ok(picture);
+    }
+    let edge = |length: f64| ((length * scale).floor() as u32).max(1);
+    Ok(picture.resize_exact(edge(width), edge(height), FilterType::Triangle))
 }
 
 impl Rendered {
@@ -554,23 +374,41 @@ impl Rendered {
         }
     }
 
-    /// As PNG. The same picture gives the same bytes.
+    /// Writes it. The same picture as PNG gives the same bytes.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn png(&self) -> Result<Vec<u8>, PictureError> {
-        let mut bytes = Cursor::new(Vec::new());
-        self.0.write_to(&mut bytes, ImageFormat::Png)?;
-        Ok(bytes.into_inner())
+    pub fn write(&self, format: PictureFormat) -> Result<Vec<u8>, PictureError> {
+        match format {
+            PictureFormat::Png => self.png(),
+            PictureFormat::Jpeg(quality) => self.jpeg(quality),
+        }
     }
 
-    /// As JPEG.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn jpeg(&self) -> Result<Vec<u8>, PictureError> {
+    fn png(&self) -> Result<Vec<u8>, PictureError> {
         let mut bytes = Vec::new();
-        JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY).encode_image(&self.0)?;
+        let encoder = png::PngEncoder::new(&mut bytes);
+        let colour = if self.is_grey() { ColorType::L8 } else { ColorType::Rgb8 };
+        encoder
+            .write_image(self.0.as_bytes(), self.0.width(), self.0.height(), colour.into())
+            .map_err(|error| PictureError::Write(error.to_string()))?;
         Ok(bytes)
+    }
+
+    fn jpeg(&self, quality: u8) -> Result<Vec<u8>, PictureError> {
+        let written = |_| PictureError::Write("JPEG has at most 65 535 pixels in a row".to_owned());
+        let (width, height) = (self.0.width().try_into(), self.0.height().try_into());
+        let (width, height) = (width.map_err(written)?, height.map_err(written)?);
+        let mut bytes = Vec::with_capacity(self.0.as_bytes().len() / 4);
+        let colour =
+            if self.is_grey() { jpeg_encoder::ColorType::Luma } else { jpeg_encoder::ColorType::Rgb };
+        jpeg_encoder::Encoder::new(&mut bytes, quality)
+            .encode(self.0.as_bytes(), width, height, colour)
+            .map_err(|error| PictureError::Write(error.to_string()))?;
+        Ok(bytes)
+    }
+
+    fn is_grey(&self) -> bool {
+        matches!(self.0, DynamicImage::ImageLuma8(_))
     }
 }

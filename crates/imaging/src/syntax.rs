@@ -11,6 +11,11 @@ pub const EXPLICIT_BIG: &str = "1.2.840.10008.1.2.2";
 /// Deflated Explicit VR Little Endian.
 pub const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
 
+/// JPEG-LS Lossless Image Compression.
+pub const JPEG_LS_LOSSLESS: &str = "1.2.840.10008.1.2.4.80";
+/// RLE Lossless.
+pub const RLE_LOSSLESS: &str = "1.2.840.10008.1.2.5";
+
 /// Encapsulated Uncompressed Explicit VR Little Endian.
 const ENCAPSULATED_UNCOMPRESSED: &str = "1.2.840.10008.1.2.1.98";
 /// GE's private implicit syntax, whose pixels alone are big endian.
@@ -99,6 +104,13 @@ pub fn frame_media_type(uid: &TransferSyntaxUid) -> &'static str {
         "5" => "image/dicom-rle",
         _ => "application/octet-stream",
     }
+}
+
+/// How native samples are written: as the rest of the data set, but for GE's private syntax.
+#[must_use]
+pub fn pixel_encoding(uid: &TransferSyntaxUid) -> Encoding {
+    let encoding = Syntax::of(uid).encoding;
+    Encoding { big_endian: encoding.big_endian || uid.as_str() == GE_PRIVATE, ..encoding }
 }
 
 /// Whether the pixels of a transfer syntax are a film, whose frames cannot be cut apart without decoding.

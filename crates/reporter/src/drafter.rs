@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::{
-    port::{DraftError, DraftInput, Drafter, Storage},
+    port::{DraftError, DraftInput, Drafter, Pixels, Storage},
     report::DraftContent,
 };
 
-use crate::{key_images, quality, sections, survey};
+use crate::{
+    key_images::{self, KeyImagesError},
+    quality, sections, survey,
+};
 
 /// Who wrote it.
 const AUTHOR: &str = concat!("telerad rules ", env!("CARGO_PKG_VERSION"));
@@ -17,13 +20,14 @@ const AUTHOR: &str = concat!("telerad rules ", env!("CARGO_PKG_VERSION"));
 /// content, the impression is empty.
 pub struct RuleDrafter {
     storage: Arc<dyn Storage>,
+    pixels: Arc<dyn Pixels>,
 }
 
 impl RuleDrafter {
-    /// A drafter that reads images from, and keeps key images in, a store.
+    /// A drafter that reads images from, and keeps key images in, a store, and has somebody make them.
     #[must_use]
-    pub fn new(storage: Arc<dyn Storage>) -> Self {
-        Self { storage }
+    pub fn new(storage: Arc<dyn Storage>, pixels: Arc<dyn Pixels>) -> Self {
+        Self { storage, pixels }
     }
 }
 
@@ -33,9 +37,15 @@ impl Drafter for RuleDrafter {
         let survey = survey::survey(&self.storage, &input).await.map_err(DraftError::Images)?;
         let found = sections::region(&input);
         let modality = sections::modality(&input);
-        let made = key_images::make(&self.storage, &input.study.key, &survey, &modality, &found.region)
-            .await
-            .map_err(DraftError::Images)?;
+        let key = &input.study.key;
+        let made =
+            key_images::make(&self.storage, &self.pixels, key, &survey, &modality, &found.region).await;
+        let made = made.map_err(|error| match error {
+            KeyImagesError::Storage(error) => DraftError::Images(error),
+            KeyImagesError::Pixels(error) => {
+                DraftError::Failed { operation: "making key images", source: Box::new(error) }
+            }
+        })?;
         let mut quality = quality::notes(&survey);
         quality.extend(made.notes);
         Ok(DraftContent {

@@ -8,13 +8,14 @@ use domain::{
     digest::Sha256Digest,
     image::Instance,
     object::ObjectName,
-    port::{Storage, StorageError, storage::store_bytes},
+    pixel::{PictureFormat, PixelSource, Showing, Shown, Viewport},
+    port::{Pixels, PixelsError, Storage, StorageError, storage::store_bytes},
     report::{KeyImage, QualityKind, QualityNote},
     study::StudyKey,
 };
 use imaging::{
-    frames::{self, LocateError, Shape, Wanted},
-    picture::{self, EDGE_MAX, Picture, PictureError},
+    frames::{self, FramesError, LocateError, Shape, Wanted},
+    picture::{EDGE_MAX, FRAME_BYTES_MAX},
     tree,
 };
 use tracing::warn;
@@ -52,25 +53,25 @@ struct Place<'a> {
 /// Makes the key images of a study.
 ///
 /// # Errors
-/// When the store is away.
+/// When the store is away, or nobody works on pixels.
 pub(crate) async fn make(
     storage: &Arc<dyn Storage>,
+    pixels: &Arc<dyn Pixels>,
     study: &StudyKey,
     survey: &Survey<'_>,
     modality: &str,
     region: &Region,
-) -> Result<Made, StorageError> {
+) -> Result<Made, KeyImagesError> {
     let mut made = Made::default();
     let Some(main) = main_series(survey) else { return Ok(made) };
     let places = places(main);
     let windows = if modality == "CT" { region.windows() } else { Vec::new() };
     for (place, window) in chosen(&places, &windows) {
-        let picture = match decode(storage, place.instance, place.frame).await? {
-            Ok(picture) => picture,
-            Err(error) => {
-                warn!(object = %place.instance.object, error = &error as &dyn std::error::Error, "no key image");
-                let text =
-                    format!("slice {} of {} could not be shown: {}.", place.number, main.name(), why(&error));
+        let shown = match shown(storage, pixels, place.instance, place.frame, window).await? {
+            Ok(shown) => shown,
+            Err(why) => {
+                warn!(object = %place.instance.object, why, "no key image");
+                let text = format!("slice {} of {} could not be shown: {why}.", place.number, main.name());
                 let unreadable = note(QualityKind::Unreadable, text);
                 if !made.notes.contains(&unreadable) {
                     made.notes.push(unreadable);
@@ -78,8 +79,8 @@ pub(crate) async fn make(
                 continue;
             }
         };
-        let Some((png, size)) = render(picture, window).await else { continue };
-        let object = keep(storage, study, png).await?;
+        let size = (shown.width, shown.height);
+        let object = keep(storage, study, shown.file).await?;
         made.images.push(KeyImage {
             object,
             caption: caption(window, place.number, places.len()),
@@ -92,19 +93,15 @@ pub(crate) async fn make(
     Ok(made)
 }
 
-/// Why a slice could not be shown, in words for a reader: the inner reason where the outer one only says that there is one.
-fn why(error: &PictureError) -> String {
-    match error {
-        PictureError::Frames(inner) => inner.to_string(),
-        PictureError::Refused(inner) => inner.flaw.as_str().to_owned(),
-        PictureError::NotDicom(_)
-        | PictureError::TooLarge
-        | PictureError::Mismatch(_)
-        | PictureError::Unsupported(_)
-        | PictureError::Decode(_)
-        | PictureError::Panic
-        | PictureError::Write(_) => error.to_string(),
-    }
+/// Why there are no key images although there may be some later.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyImagesError {
+    /// The store is away.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Nobody works on pixels, or too many want it.
+    #[error(transparent)]
+    Pixels(PixelsError),
 }
 
 /// The series that shows the study best: slices before reformats, axial before others, calm before thin, then the most slices.
@@ -173,68 +170,81 @@ fn caption(window: Option<NamedWindow>, number: usize, count: usize) -> String {
     }
 }
 
-/// Reads and decodes one frame.
-async fn decode(
+/// Reads one frame and has it shown. What cannot be shown is told in words.
+async fn shown(
     storage: &Arc<dyn Storage>,
+    pixels: &Arc<dyn Pixels>,
     instance: &Instance,
     frame: u32,
-) -> Result<Result<Picture, PictureError>, StorageError> {
+    window: Option<NamedWindow>,
+) -> Result<Result<Shown, String>, KeyImagesError> {
+    let source = match source(storage, instance, frame).await? {
+        Ok(source) => source,
+        Err(why) => return Ok(Err(why)),
+    };
+    let how = Showing {
+        shading: window.map(|window| window.window.into()),
+        viewport: Some(Viewport { width: EDGE_MAX, height: EDGE_MAX, enlarge: false, region: None }),
+        format: PictureFormat::Png,
+    };
+    match pixels.show(source, how).await {
+        Ok(shown) => Ok(Ok(shown)),
+        Err(error) if error.is_passing() => Err(KeyImagesError::Pixels(error)),
+        Err(error) => Ok(Err(match error {
+            PixelsError::Unsupported(why) | PixelsError::Broken(why) => why,
+            other => other.to_string(),
+        })),
+    }
+}
+
+/// Reads one frame.
+async fn source(
+    storage: &Arc<dyn Storage>,
+    instance: &Instance,
+    number: u32,
+) -> Result<Result<PixelSource, String>, StorageError> {
     if instance.bytes <= WHOLE_BYTES_MAX {
-        let bytes = Bytes::from(survey::read(storage, instance, 0..instance.bytes).await?);
-        return Ok(off_thread(move || picture::of_object(&bytes, frame)).await);
+        let file = Bytes::from(survey::read(storage, instance, 0..instance.bytes).await?);
+        return Ok(Ok(PixelSource::Object { file, number }));
     }
     let Some(header) = survey::header(storage, instance).await? else {
-        return Ok(Err(PictureError::NotDicom("its header cannot be read")));
+        return Ok(Err("its header cannot be read".to_owned()));
     };
-    let tree = match tree::read(&header.header) {
-        Ok(tree) => tree,
-        Err(refusal) => return Ok(Err(refusal.into())),
+    let shape = match tree::read(&header.header) {
+        Ok(tree) => Shape::read(&tree),
+        Err(refusal) => return Ok(Err(refusal.flaw.as_str().to_owned())),
     };
-    let shape = match Shape::read(&tree) {
+    let shape = match shape {
         Ok(shape) => shape,
-        Err(error) => return Ok(Err(error.into())),
+        Err(error) => return Ok(Err(error.to_string())),
     };
     let wanted = Wanted {
         shape,
         transfer_syntax: &header.transfer_syntax,
         header_end: header.header_end(),
         object_bytes: instance.bytes,
-        frames: &[frame],
+        frames: &[number],
     };
     let range = |range| async move { survey::read(storage, instance, range).await.map(Bytes::from) };
     let place = match frames::locate(&wanted, range).await {
-        Ok(places) => places.into_iter().next(),
-        Err(LocateError::Frames(error)) => return Ok(Err(error.into())),
+        Ok(places) => places.into_iter().next().ok_or(FramesError::NoPixels),
+        Err(LocateError::Frames(error)) => Err(error),
         Err(LocateError::Read(error)) => return Err(error),
     };
-    let Some(place) = place else { return Ok(Err(PictureError::Mismatch("no frame was found"))) };
-    if place.bytes() > picture::FRAME_BYTES_MAX {
-        return Ok(Err(PictureError::TooLarge));
+    let place = match place {
+        Ok(place) => place,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    if place.bytes() > FRAME_BYTES_MAX {
+        return Ok(Err("it has more than 256 MiB".to_owned()));
     }
-    let mut bytes = Vec::new();
+    let mut parts = Vec::new();
     for part in place.parts {
-        bytes.extend(survey::read(storage, instance, part).await?);
+        parts.push(Bytes::from(survey::read(storage, instance, part).await?));
     }
-    let syntax = header.transfer_syntax;
-    Ok(off_thread(move || picture::decode(&tree, &syntax, &bytes, place.skip_bits)).await)
-}
-
-/// Runs a decoder away from the executor's threads; a panic in it is an error of that picture.
-async fn off_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, PictureError> + Send + 'static,
-) -> Result<T, PictureError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or(Err(PictureError::Panic))
-}
-
-async fn render(picture: Picture, window: Option<NamedWindow>) -> Option<(Bytes, (u32, u32))> {
-    let rendered = off_thread(move || {
-        let rendered = picture.render(window.map(|window| window.window), Some(EDGE_MAX))?;
-        Ok((Bytes::from(rendered.png()?), rendered.size()))
-    });
-    rendered
-        .await
-        .inspect_err(|error| warn!(error = error as &dyn std::error::Error, "a picture was not written"))
-        .ok()
+    let transfer_syntax = header.transfer_syntax;
+    let header = Bytes::from(header.header.bytes);
+    Ok(Ok(PixelSource::Frame { transfer_syntax, header, number, parts, skip_bits: place.skip_bits }))
 }
 
 /// Keeps a PNG, unless it is there already.

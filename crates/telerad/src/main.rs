@@ -77,11 +77,29 @@ enum Command {
     },
     /// Make the catalog's images again from storage alone.
     Rebuild,
+    /// Work on pixels for the process that started this one.
+    #[command(name = pixels::PROGRAM, hide = true)]
+    PixelWorker {
+        /// Address space that it may take, in bytes.
+        #[arg(long)]
+        memory_bytes: u64,
+        /// Processor time that it may use, in seconds.
+        #[arg(long)]
+        cpu_seconds: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Before anything else starts: a worker has one thread, reads no settings and keeps no log.
+    if let Command::PixelWorker { memory_bytes, cpu_seconds } = cli.command {
+        return pixels::worker::run(pixels::Confinement { memory_bytes, cpu_seconds });
+    }
+    run(cli)
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    let cli = Cli::parse();
+async fn run(cli: Cli) -> ExitCode {
     if matches!(cli.command, Command::Serve { .. } | Command::Demo { .. }) {
         memory::keep_little();
     }
@@ -100,7 +118,7 @@ async fn main() -> ExitCode {
         Command::Serve { roles } => command::serve::run(&settings, &roles).await,
         Command::Demo { images } => command::demo::run(&settings, &images).await,
         Command::Send(send) => send.run().await,
-        Command::Doctor => ExitCode::SUCCESS,
+        Command::Doctor | Command::PixelWorker { .. } => ExitCode::SUCCESS,
         Command::Migrate => command::migrate::run(&settings).await,
         Command::Centre(centre) => directory::centre(&settings, centre).await,
         Command::User(user) => directory::user(&settings, user).await,

@@ -31,6 +31,8 @@ pub struct Settings {
     pub broker: BrokerConfig,
     /// Images out, over DICOMweb.
     pub archive: archive::Config,
+    /// Pixel work, in processes of its own.
+    pub pixels: pixels::Config,
     /// Upkeep of the store.
     pub upkeep: archive::upkeep::Config,
     /// The report-generation worker.
@@ -129,6 +131,7 @@ impl Default for Settings {
             catalog: None,
             broker: BrokerConfig::default(),
             archive: archive::Config::default(),
+            pixels: pixels::Config::default(),
             upkeep: archive::upkeep::Config::default(),
             reporter: Reporter::default(),
             mail: notifier::Config::default(),

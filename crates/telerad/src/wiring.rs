@@ -17,6 +17,8 @@ pub struct Parts {
     pub catalog: Arc<dyn Catalog>,
     /// Work that waits.
     pub broker: Arc<dyn Broker>,
+    /// Who works on pixels.
+    pub pixels: pixels::Pool,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -112,7 +114,8 @@ pub async fn open(settings: &Settings) -> Result<Parts, StartError> {
             Arc::new(RabbitBroker::connect(config.clone()).await.map_err(StartError::Broker)?)
         }
     };
-    Ok(Parts { storage, catalog, broker, clock })
+    let pixels = pixels::Pool::new(settings.pixels.clone());
+    Ok(Parts { storage, catalog, broker, pixels, clock })
 }
 
 fn make_data_dir(settings: &Settings) -> Result<(), StartError> {

@@ -5,5 +5,6 @@ pub mod clock;
 pub mod conformance;
 pub mod corpus;
 pub mod faults;
+pub mod pixels;
 pub mod samples;
 pub mod services;

@@ -13,6 +13,7 @@ mod query;
 mod rendered;
 mod retrieve;
 mod support;
+mod transcode;
 mod upkeep;
 mod visibility;
 mod web;

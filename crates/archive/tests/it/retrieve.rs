@@ -58,13 +58,13 @@ async fn series_and_studies_come_whole() {
 }
 
 #[tokio::test]
-async fn another_transfer_syntax_is_not_acceptable() {
+async fn a_transfer_syntax_without_an_encoder_is_not_acceptable() {
     let bench = Bench::new().await;
     let stored = bench.store(&bench.north, "formats/CT1_UNC.fragmented_bot_jpeg_ls.80.dcm").await;
     let program = bench.program(&bench.north).await;
     for path in [stored.path(), stored.series_path(), stored.study_path()] {
         for accept in [
-            "multipart/related; type=\"application/dicom\"; transfer-syntax=1.2.840.10008.1.2.1",
+            "multipart/related; type=\"application/dicom\"; transfer-syntax=1.2.840.10008.1.2.4.90",
             "multipart/related; type=\"application/dicom+xml\"",
             "application/zip",
         ] {

@@ -19,7 +19,7 @@ use domain::{
     object::ObjectName,
     person::{Person, Role, Scope, Token},
     port::{
-        Clock as _, Storage,
+        Clock as _, Pixels, Storage,
         catalog::{Directory as _, Images as _},
         storage::store_bytes,
     },
@@ -27,14 +27,14 @@ use domain::{
 use gate::{Gate, GateConfig, SESSION_COOKIE};
 use http_body_util::BodyExt as _;
 use imaging::{
-    guard::GuardedHeader,
+    guard::{GuardedHeader, HeaderEnd},
     header::Header,
     sniff::{self, Sniffed},
 };
 use serde_json::Value;
 use storage::FileStorage;
 use tempfile::TempDir;
-use testkit::{clock::ManualClock, samples};
+use testkit::{clock::ManualClock, pixels::InProcess, samples};
 use tower::ServiceExt as _;
 
 /// What OHIF sends with each request for frames.
@@ -85,6 +85,10 @@ impl Bench {
     }
 
     pub async fn with(config: Config) -> Self {
+        Self::with_pixels(config, InProcess::port()).await
+    }
+
+    pub async fn with_pixels(config: Config, pixels: Arc<dyn Pixels>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let catalog = Arc::new(SqlCatalog::open_sqlite(folder.path().join("catalog.db")).await.unwrap());
         let storage = Arc::new(FileStorage::open(folder.path().join("objects")).await.unwrap());
@@ -93,23 +97,30 @@ impl Bench {
         let archive = Archive {
             catalog: catalog.clone(),
             storage: storage.clone(),
+            pixels,
             clock: Arc::new(clock.clone()),
             config,
         };
         let [north, south] = ["north", "south"].map(|id| CentreId::parse(id).unwrap());
-        for id in [&north, &south] {
-            let centre = Centre {
-                id: id.clone(),
-                name: id.to_string(),
-                address: Vec::new(),
-                phone: None,
-                contact: None,
-                policy: CentrePolicy::default(),
-            };
-            catalog.put_centre(&centre, &Actor::Operator, clock.now()).await.unwrap();
-        }
         let router = gate.layer(router(archive));
-        Self { router, catalog, clock, north, south, storage, gate, folder }
+        let bench = Self { router, catalog, clock, north, south, storage, gate, folder };
+        for id in ["north", "south"] {
+            bench.another_centre(id).await;
+        }
+        bench
+    }
+
+    pub async fn another_centre(&self, id: &str) -> CentreId {
+        let centre = Centre {
+            id: CentreId::parse(id).unwrap(),
+            name: id.to_owned(),
+            address: Vec::new(),
+            phone: None,
+            contact: None,
+            policy: CentrePolicy::default(),
+        };
+        self.catalog.put_centre(&centre, &Actor::Operator, self.clock.now()).await.unwrap();
+        centre.id
     }
 
     pub fn objects(&self) -> std::path::PathBuf {
@@ -154,10 +165,30 @@ impl Bench {
 
     pub async fn store_file(&self, centre: &CentreId, path: &Path) -> Stored {
         let original = std::fs::read(path).unwrap();
-        let Sniffed::DataSet(place) = sniff::part10(&original, true) else { panic!("{}", path.display()) };
+        self.store_bytes(centre, &original).await.unwrap_or_else(|| panic!("{}", path.display()))
+    }
+
+    /// Stores a file, unless its SOP instance is stored already.
+    pub async fn try_store_file(&self, centre: &CentreId, path: &Path) -> Option<Stored> {
+        self.store_bytes(centre, &std::fs::read(path).ok()?).await
+    }
+
+    /// Whether a file is an image that can be stored.
+    pub fn takes(path: &Path) -> bool {
+        let Ok(original) = std::fs::read(path) else { return false };
+        let Sniffed::DataSet(place) = sniff::part10(&original, true) else { return false };
+        let guarded = GuardedHeader::of(&original[place.at..], &place.transfer_syntax);
+        let header = guarded.ok().filter(|guarded| guarded.end == HeaderEnd::Pixels);
+        header
+            .and_then(|guarded| Header::read(&guarded).ok())
+            .is_some_and(|header| header.instance.rows.is_some())
+    }
+
+    pub async fn store_bytes(&self, centre: &CentreId, original: &[u8]) -> Option<Stored> {
+        let Sniffed::DataSet(place) = sniff::part10(original, true) else { return None };
         let data_set = &original[place.at..];
-        let guarded = GuardedHeader::of(data_set, &place.transfer_syntax).unwrap();
-        let header = Header::read(&guarded).unwrap();
+        let guarded = GuardedHeader::of(data_set, &place.transfer_syntax).ok()?;
+        let header = Header::read(&guarded).ok()?;
         let meta = FileMeta {
             sop_class_uid: header.sop_class.to_string(),
             sop_instance_uid: header.sop_instance.to_string(),
@@ -198,8 +229,7 @@ impl Bench {
             source: Source::Web,
         };
         let outcomes = self.catalog.record_arrivals(&[arrival], self.clock.now()).await.unwrap();
-        assert_eq!(outcomes, [ArrivalOutcome::Stored], "{}", path.display());
-        Stored { instance, file, data_set_at }
+        (outcomes == [ArrivalOutcome::Stored]).then_some(Stored { instance, file, data_set_at })
     }
 
     /// Stores the 28 slices of the head.

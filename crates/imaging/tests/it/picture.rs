@@ -1,6 +1,7 @@
 //! Frames and pictures of every kind of object in the collection.
 
 use bytes::Bytes;
+use domain::pixel::{PictureFormat, Viewport};
 use imaging::{
     Tag,
     frames::{self, FramesError, Shape, Wanted},
@@ -12,6 +13,10 @@ use imaging::{
 use crate::support::{
     ITEM, SEQUENCE_END, Sample, UNDEFINED, element, element_claiming, identifiers, item, manifest, syntax,
 };
+
+fn small_place() -> Viewport {
+    Viewport { width: 100, height: 100, enlarge: false, region: None }
+}
 
 /// Files that no decoder here can show, and why.
 const UNSHOWN: [(&str, &str); 0] = [];
@@ -31,9 +36,9 @@ fn every_sample_with_pixels_has_a_picture() {
         match (shown, UNSHOWN.iter().find(|(file, _)| *file == row.file())) {
             (Ok(picture), None) => {
                 assert_eq!((picture.width, picture.height), expected, "{}", row.file());
-                let rendered = picture.render(None, Some(100)).unwrap();
+                let rendered = picture.render(None, Some(small_place())).unwrap();
                 assert!(rendered.size().0.max(rendered.size().1) <= 100, "{}", row.file());
-                let png = rendered.png().unwrap();
+                let png = rendered.write(PictureFormat::Png).unwrap();
                 assert!(png.starts_with(b"\x89PNG"));
                 let (width, height) = rendered.size();
                 let shades: std::collections::BTreeSet<_> =
@@ -144,7 +149,7 @@ fn values_are_stored_bits_signed_and_rescaled() {
 
     // PS3.3 section C.11.2.1.2.1 with centre 0 and width 101: black up to -50.5, white above 49.5.
     let grey = |picture: &picture::Picture| {
-        let rendered = picture.render(Some(Window { centre: 0.0, width: 101.0 }), None).unwrap();
+        let rendered = picture.render(Some(Window { centre: 0.0, width: 101.0 }.into()), None).unwrap();
         [(0, 0), (2, 0), (0, 1), (1, 1), (2, 1)].map(|(x, y)| rendered.grey_at(x, y).unwrap())
     };
     assert_eq!(grey(&picture), [103, 98, 255, 0, 129]);
@@ -230,7 +235,7 @@ fn what_cannot_be_shown_is_an_error() {
     ]
     .concat();
     let tree = tree::read(&GuardedHeader::of(&huge, &syntax(EXPLICIT)).unwrap()).unwrap();
-    let error = picture::decode(&tree, &syntax(EXPLICIT), &[], 0).unwrap_err();
+    let error = picture::decode(&tree, &syntax(EXPLICIT), 1, Vec::new(), 0).unwrap_err();
     assert!(matches!(error, PictureError::TooLarge), "{error:?}");
 }
 

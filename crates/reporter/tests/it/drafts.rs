@@ -6,6 +6,7 @@ use domain::{
     digest::ImageSetDigest,
     id::{OrderId, PersonId},
     order::{Order, OrderRequest},
+    pixel::PictureFormat,
     port::{DraftError, Drafter, PriorStudy},
     report::{
         DraftContent, Origin, QualityKind, ReportContent, ReportVersion, SectionKind, SectionText, Signature,
@@ -17,12 +18,13 @@ use domain::{
 };
 use imaging::picture;
 use reporter::RuleDrafter;
+use testkit::pixels::InProcess;
 
 use crate::support::{World, input_of, now, sample_files, small_slice, small_study, text, world};
 
 async fn draft(world: &World, sample: &str) -> Option<DraftContent> {
     let input = world.input(sample_files(sample)?).await;
-    Some(RuleDrafter::new(Arc::clone(&world.storage)).draft(input).await.unwrap())
+    Some(RuleDrafter::new(Arc::clone(&world.storage), InProcess::port()).draft(input).await.unwrap())
 }
 
 #[tokio::test]
@@ -106,7 +108,7 @@ async fn several_series_are_told_apart() {
         sample_files("ct-abdomen-ge-3").unwrap(),
     ];
     let input = world.input(files.concat()).await;
-    let draft = RuleDrafter::new(Arc::clone(&world.storage)).draft(input).await.unwrap();
+    let draft = RuleDrafter::new(Arc::clone(&world.storage), InProcess::port()).draft(input).await.unwrap();
     assert_eq!(
         text(&draft, SectionKind::Technique),
         "Axial CT of the head, 31 images in 2 series.\n\
@@ -259,7 +261,7 @@ async fn order_and_earlier_reports_are_quoted_as_such() {
         signature,
     };
     input.priors = vec![PriorStudy { study: prior, report: Some(report) }];
-    let draft = RuleDrafter::new(Arc::clone(&world.storage)).draft(input).await.unwrap();
+    let draft = RuleDrafter::new(Arc::clone(&world.storage), InProcess::port()).draft(input).await.unwrap();
     assert_eq!(text(&draft, SectionKind::Examination), "CT head.\nRequested: CT head without contrast.");
     assert_eq!(text(&draft, SectionKind::Indication), "Fall from a ladder, GCS 14.");
     assert_eq!(
@@ -302,7 +304,10 @@ async fn missing_slices_and_broken_pixels_become_notes() {
     for file in files {
         arrivals.push(world.store(file).await);
     }
-    let draft = RuleDrafter::new(Arc::clone(&world.storage)).draft(input_of(&arrivals)).await.unwrap();
+    let draft = RuleDrafter::new(Arc::clone(&world.storage), InProcess::port())
+        .draft(input_of(&arrivals))
+        .await
+        .unwrap();
     let notes: Vec<(QualityKind, &str)> =
         draft.quality.iter().map(|note| (note.kind, note.text.as_str())).collect();
     assert_eq!(
@@ -328,7 +333,8 @@ async fn a_store_without_the_object_is_an_error() {
             world.storage.remove(&instance.object).await.unwrap();
         }
     }
-    let error = RuleDrafter::new(Arc::clone(&world.storage)).draft(input).await.unwrap_err();
+    let error =
+        RuleDrafter::new(Arc::clone(&world.storage), InProcess::port()).draft(input).await.unwrap_err();
     assert!(matches!(error, DraftError::Images(_)), "{error:?}");
 }
 
@@ -345,11 +351,11 @@ async fn windows_and_directions_are_right() {
     // Air, brain and bone through the brain window: black, grey, white.
     let files = sample_files("ct-head-ge-28").unwrap();
     let picture = picture::of_object(&files[17].clone().into(), 1).unwrap();
-    let rendered = picture.render(Some(picture::Window { centre: 40.0, width: 80.0 }), None).unwrap();
+    let rendered = picture.render(Some(picture::Window { centre: 40.0, width: 80.0 }.into()), None).unwrap();
     assert_eq!(rendered.grey_at(2, 2), Some(0));
     let middle = rendered.grey_at(256, 256).unwrap();
     assert!((30..220).contains(&middle), "{middle}");
     let white = (0..512).filter(|x| rendered.grey_at(*x, 256) == Some(255)).count();
     assert!((10..200).contains(&white), "{white}");
-    assert_eq!(decode(2).await, rendered.png().unwrap().len());
+    assert_eq!(decode(2).await, rendered.write(PictureFormat::Png).unwrap().len());
 }

@@ -19,6 +19,7 @@ use reporter::{
     RuleDrafter,
     worker::{Worker, WorkerConfig},
 };
+use testkit::pixels::InProcess;
 use tokio::{
     sync::{Mutex as AsyncMutex, Notify, mpsc},
     task::JoinHandle,
@@ -152,7 +153,7 @@ fn run(world: &World, drafter: Arc<dyn Drafter>) -> Running {
 }
 
 fn rules(world: &World) -> Arc<dyn Drafter> {
-    Arc::new(RuleDrafter::new(Arc::clone(&world.storage)))
+    Arc::new(RuleDrafter::new(Arc::clone(&world.storage), InProcess::port()))
 }
 
 #[tokio::test]

@@ -221,6 +221,7 @@ async fn look_at_parts(settings: &Settings, findings: &mut Findings) {
         Ok(Err(error)) => findings.ill("broker", &error, "Check [broker] and that RabbitMQ runs."),
         Err(error) => findings.ill("broker", &error, "RabbitMQ does not answer: check its address."),
     }
+    look_at_pixels(&parts, findings).await;
     look_at_upkeep(&parts, findings).await;
     match parts.catalog.centres().await {
         Ok(centres) if centres.is_empty() => {
@@ -242,6 +243,23 @@ async fn look_at_parts(settings: &Settings, findings: &mut Findings) {
             &format!("{} can sign in", people.iter().filter(|person| !person.disabled).count()),
         ),
         Err(error) => findings.ill("people", &error, "Check [catalog]."),
+    }
+}
+
+async fn look_at_pixels(parts: &wiring::Parts, findings: &mut Findings) {
+    match parts.pixels.check().await {
+        Ok(unconfined) if unconfined.is_empty() => {
+            findings.well("pixel work", "its processes start, and are confined");
+        }
+        Ok(unconfined) => findings.note(
+            "pixel work",
+            &format!("its processes start, but this system does not forbid them all: {}", unconfined.join("; ")),
+        ),
+        Err(error) => findings.ill(
+            "pixel work",
+            &error,
+            "Check pixels.program and pixels.memory_bytes, and that this system lets the service start processes.",
+        ),
     }
 }
 

@@ -260,6 +260,7 @@ impl Starting<'_> {
         let archive = archive::Archive {
             catalog: Arc::clone(&self.parts.catalog),
             storage: Arc::clone(&self.parts.storage),
+            pixels: Arc::new(self.parts.pixels.clone()),
             clock: Arc::clone(&self.parts.clock),
             config: self.settings.archive.clone(),
         };
@@ -278,8 +279,8 @@ impl Starting<'_> {
     }
 
     fn reporter(&self) -> Router {
-        let Parts { catalog, broker, clock, storage } = self.parts.clone();
-        let drafter = Arc::new(reporter::RuleDrafter::new(storage));
+        let Parts { catalog, broker, clock, storage, pixels } = self.parts.clone();
+        let drafter = Arc::new(reporter::RuleDrafter::new(storage, Arc::new(pixels)));
         let concurrency = self.settings.reporter.drafts_at_once;
         let config = WorkerConfig { concurrency, ..WorkerConfig::default() };
         let worker = Worker::new(broker, catalog, drafter, clock, config);
@@ -315,6 +316,9 @@ impl Starting<'_> {
                 config: self.settings.archive.clone(),
                 places: self.places.clone(),
             }));
+        }
+        if self.roles.contains(&Role::Archive) || self.roles.contains(&Role::Reporter) {
+            parts.push(Arc::new(self.parts.pixels.clone()));
         }
         if self.roles.contains(&Role::Upkeep) {
             parts.push(Arc::new(self.parts.upkeep(self.settings)));

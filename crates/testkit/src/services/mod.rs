@@ -20,7 +20,7 @@
 //! - `chromium`: `CHROMIUM`
 //! - `playwright`: `PLAYWRIGHT`, the folder of the Node module; `NODE`
 //! - `orthanc`: `ORTHANC`
-//! - `python`: `PYTHON`, which has pynetdicom, pydicom, dicomweb-client and numpy
+//! - `python`: `PYTHON`, which has pynetdicom, pydicom with its decoders, dicomweb-client and numpy
 //! - `viewer`: `VIEWER_DIR`
 //! - `dcmtk`, `poppler`, `fonts`: none; tools on `PATH`, fonts where Debian puts them
 //!

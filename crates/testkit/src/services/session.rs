@@ -128,7 +128,8 @@ impl Session {
             }
             Service::Python => {
                 let python = installed.join("bin/python");
-                let modules = "import aiosmtpd, dicomweb_client, numpy, pydicom, pynetdicom";
+                let modules =
+                    "import aiosmtpd, dicomweb_client, jpeg_ls, numpy, pydicom, pylibjpeg, pynetdicom";
                 self.check("python", Command::new(&python).args(["-c", modules]))?;
                 Ok(vec![("PYTHON", python.display().to_string())])
             }
