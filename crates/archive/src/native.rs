@@ -18,7 +18,10 @@ use crate::{accept::DICOM_XML, multipart::Part, retrieve::multipart_answer};
 pub(crate) async fn answer(
     described: impl Stream<Item = Result<(String, Map<String, Value>), StorageError>> + Send + 'static,
 ) -> Result<Response, Problem> {
-    let parts = described.map(|described| described.map(|(location, data_set)| part(location, &data_set)));
+    let parts = described.map(|described| match described {
+        Ok((location, data_set)) => Ok(part(location, &data_set)),
+        Err(error) => Err(error.into()),
+    });
     multipart_answer(DICOM_XML, parts).await
 }
 
@@ -35,5 +38,5 @@ fn part(location: String, data_set: &Map<String, Value>) -> Part {
     let bytes = Bytes::from(xml::native(data_set));
     let count = bytes.len() as u64;
     let content = stream::once(future::ready(Ok(bytes))).boxed();
-    Part { media_type: DICOM_XML.to_owned(), location, bytes: count, content }
+    Part { media_type: DICOM_XML.to_owned(), location, bytes: Some(count), content }
 }

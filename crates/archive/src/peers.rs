@@ -21,7 +21,7 @@ use dimse::{Asked, Reply, Status, Step, Wish};
 use domain::{
     id::CentreId,
     peer::PeerAddress,
-    port::{Catalog, Clock, Storage},
+    port::{Catalog, Clock, Pixels, Storage},
     text::AeTitle,
 };
 use tokio::{
@@ -83,6 +83,7 @@ pub struct PeerArchive(Arc<Inner>);
 struct Inner {
     catalog: Arc<dyn Catalog>,
     storage: Arc<dyn Storage>,
+    pixels: Arc<dyn Pixels>,
     clock: Arc<dyn Clock>,
     settings: Settings,
     /// Our AE title: who can be asked for what is found, and who calls a move destination.
@@ -120,10 +121,11 @@ impl PeerArchive {
     /// What answers under an AE title. It counts into `places`, which others see.
     #[must_use]
     pub fn new(archive: Archive, ae_title: &str, calls: Arc<dyn Calls>, places: Places) -> Self {
-        let Archive { catalog, storage, clock, config } = archive;
+        let Archive { catalog, storage, pixels, clock, config } = archive;
         Self(Arc::new(Inner {
             catalog,
             storage,
+            pixels,
             clock,
             settings: config.peers,
             ae_title: ae_title.to_owned(),

@@ -16,7 +16,8 @@ use crate::{
     accept::{Accepted, DICOM, Packaging, matches},
     address::Target,
     query::parameters,
-    rendered, retrieve,
+    rendered::{self, Pick},
+    retrieve,
 };
 
 /// Longest side of a picture of which only the other side was said.
@@ -52,8 +53,8 @@ pub(crate) async fn get(
         Form::Picture(accept) => {
             headers.insert(header::ACCEPT, accept);
             let wish = rendered::Wish::read(&headers, &asked.picture.query(&instance)?, None)?;
-            let (study, frame) = (target.study()?, asked.picture.frame.unwrap_or(1));
-            rendered::show(&shared, &target, &study, instance, frame, &headers, wish).await
+            let (study, number) = (target.study()?, asked.picture.frame.unwrap_or(1));
+            rendered::show(&shared, &target, &study, Pick { instance, number }, &headers, wish).await
         }
     }
 }

@@ -238,7 +238,7 @@ where
     let mut at = header_end;
     let (head, found) = loop {
         let head = window.get(at, 12).await?.to_vec();
-        let Some(found) = read_head(&head, encoding) else { return Err(FramesError::NoPixels.into()) };
+        let Some(found) = element(&head, encoding) else { return Err(FramesError::NoPixels.into()) };
         // A group length may stand before them.
         match found.length {
             Some(length) if found.tag == Tag(PIXEL_DATA.group(), 0) => at += found.bytes + length,

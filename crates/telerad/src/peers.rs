@@ -53,8 +53,9 @@ pub fn answering(
     tls: Option<Arc<Tls>>,
     places: &Places,
 ) -> Arc<dyn Answering> {
-    let Parts { catalog, storage, clock, .. } = parts.clone();
-    let archive = Archive { catalog, storage, clock, config: settings.archive.clone() };
+    let Parts { catalog, storage, pixels, clock, .. } = parts.clone();
+    let archive =
+        Archive { catalog, storage, pixels: Arc::new(pixels), clock, config: settings.archive.clone() };
     let calls = Arc::new(Dialling(tls));
     Arc::new(Bridge(PeerArchive::new(archive, &settings.intake.ae_title, calls, places.clone())))
 }

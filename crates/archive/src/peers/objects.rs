@@ -1,6 +1,6 @@
 //! The objects of a retrieve: which ones, how they go out, and their bytes.
 
-use std::{collections::HashSet, io};
+use std::{collections::HashSet, io, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use dicom_dictionary_std::tags;
@@ -8,21 +8,23 @@ use dimse::{Reply, Root, Status};
 use domain::{
     id::CentreId,
     image::Instance,
-    port::{Catalog, CatalogError, Storage, catalog::StudyFilter, storage::PIECE_BYTES_MAX},
+    port::{Catalog, CatalogError, Pixels, Storage, catalog::StudyFilter, storage::PIECE_BYTES_MAX},
     study::{Study, StudyKey},
     uid::{SeriesInstanceUid, StudyInstanceUid, TransferSyntaxUid},
 };
 use futures::{StreamExt as _, stream};
 use imaging::{
+    codec::Target,
     rewrite::{self, Rewriter},
     sniff::{self, Sniffed},
+    syntax::{EXPLICIT_LITTLE, Syntax},
 };
 
 use super::{
     away,
     identifier::{Identifier, Level},
 };
-use crate::{fetch, multipart::Content, query::STUDIES_AT_A_TIME};
+use crate::{fetch, multipart::Content, query::STUDIES_AT_A_TIME, transcode};
 
 /// Objects of at most so many bytes are read and checked whole before the peer hears of them, so that a damaged one costs nothing but
 /// itself. Larger ones stream; only the end of the association takes back one that turns out to be damaged.
@@ -39,20 +41,34 @@ pub(super) enum Way {
     AsStored,
     /// In another plain transfer syntax, values as they are.
     Rewritten(&'static str),
+    /// With its pixels decoded, in explicit VR little endian.
+    Decoded,
     /// The peer takes no transfer syntax that it can have.
     Cannot,
 }
 
 impl Way {
-    /// The way of an object whose class the peer takes in these transfer syntaxes. What is made of objects beside this belongs here.
-    pub(super) fn of<'a>(stored: &TransferSyntaxUid, taken: impl Iterator<Item = &'a str>) -> Self {
+    /// The way of an object whose class the peer takes in these transfer syntaxes. `decodes` when its pixels can be decoded.
+    pub(super) fn of<'a>(
+        stored: &TransferSyntaxUid,
+        decodes: bool,
+        taken: impl Iterator<Item = &'a str>,
+    ) -> Self {
         let taken: Vec<&str> = taken.collect();
         if taken.contains(&stored.as_str()) {
             return Self::AsStored;
         }
-        let target = rewrite::targets(stored).iter().find(|target| taken.contains(target));
-        target.map_or(Self::Cannot, |target| Self::Rewritten(target))
+        match rewrite::targets(stored).iter().find(|target| taken.contains(target)) {
+            Some(target) => Self::Rewritten(target),
+            None if decodes && taken.contains(&EXPLICIT_LITTLE) => Self::Decoded,
+            None => Self::Cannot,
+        }
     }
+}
+
+/// Whether an object can go out with its pixels decoded.
+pub(super) fn decodes(instance: &Instance) -> bool {
+    Syntax::of(&instance.transfer_syntax).encapsulated && transcode::reaches(instance, Target::Native)
 }
 
 /// The data set of an object, as it goes out.
@@ -82,11 +98,26 @@ impl DataSet {
 ///
 /// # Errors
 /// In words, when it cannot be read, is not what was stored, or cannot go out this way.
-pub(super) async fn open(storage: &dyn Storage, instance: &Instance, way: Way) -> Result<DataSet, String> {
-    let stored = as_stored(storage, instance).await?;
+pub(super) async fn open(
+    storage: &Arc<dyn Storage>,
+    pixels: &Arc<dyn Pixels>,
+    instance: &Instance,
+    way: Way,
+) -> Result<DataSet, String> {
+    // A small object is also read whole when it is decoded: what is damaged is found before the peer hears of it.
+    let stored = as_stored(&**storage, instance).await?;
     let target = match way {
         Way::AsStored => return Ok(stored),
         Way::Rewritten(target) => target,
+        Way::Decoded => {
+            let made = transcode::data_set(storage, pixels, instance, Target::Native).await;
+            let made = made.map_err(|error| error.to_string())?;
+            return Ok(DataSet {
+                transfer_syntax: made.transfer_syntax.as_str().to_owned(),
+                first: Bytes::new(),
+                rest: Some(made.content),
+            });
+        }
         Way::Cannot => {
             return Err("the peer does not take it in a transfer syntax that it can have".to_owned());
         }
@@ -321,12 +352,15 @@ mod tests {
             (IMPLICIT, &[BIG], Way::Cannot),
             (BIG, &[IMPLICIT], Way::Rewritten(IMPLICIT)),
             ("1.2.840.10008.1.2.1.99", &[IMPLICIT, EXPLICIT], Way::Rewritten(EXPLICIT)),
-            (JPEG_LS, &[IMPLICIT, EXPLICIT], Way::Cannot),
+            (JPEG_LS, &[IMPLICIT, EXPLICIT], Way::Decoded),
+            (JPEG_LS, &[IMPLICIT], Way::Cannot),
             (EXPLICIT, &[JPEG_LS], Way::Cannot),
             (EXPLICIT, &[], Way::Cannot),
         ] {
-            let stored = TransferSyntaxUid::parse(stored).unwrap();
-            assert_eq!(Way::of(&stored, taken.iter().copied()), expected, "{stored} {taken:?}");
+            let (stored, decodes) = (TransferSyntaxUid::parse(stored).unwrap(), stored == JPEG_LS);
+            assert_eq!(Way::of(&stored, decodes, taken.iter().copied()), expected, "{stored} {taken:?}");
         }
+        let unknown = TransferSyntaxUid::parse("1.2.3").unwrap();
+        assert_eq!(Way::of(&unknown, false, [EXPLICIT].into_iter()), Way::Cannot);
     }
 }

@@ -8,13 +8,13 @@ use dimse::{
     requestor::MAX_CONTEXTS,
 };
 use domain::{image::Instance, peer::PeerAddress};
-use imaging::rewrite;
+use imaging::{rewrite, syntax::EXPLICIT_LITTLE};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     time::timeout,
 };
 
-use super::{Calls, Connection};
+use super::{Calls, Connection, objects};
 
 /// Why an association to a destination ends, or does not begin. No text of the peer is in it.
 #[derive(Debug, thiserror::Error)]
@@ -84,8 +84,11 @@ pub(super) fn loads(objects: Vec<Instance>) -> Vec<Load> {
 /// An object's class in the transfer syntax that it rests in, and for a peer that does not take that, in those that it can be written in.
 fn proposed(object: &Instance) -> Vec<(String, Vec<String>)> {
     let class = object.sop_class.as_str();
-    let others: Vec<String> =
+    let mut others: Vec<String> =
         rewrite::targets(&object.transfer_syntax).iter().map(|uid| (*uid).to_owned()).collect();
+    if objects::decodes(object) {
+        others.push(EXPLICIT_LITTLE.to_owned());
+    }
     let stored = (class.to_owned(), vec![object.transfer_syntax.as_str().to_owned()]);
     let others = (!others.is_empty()).then(|| (class.to_owned(), others));
     std::iter::once(stored).chain(others).collect()

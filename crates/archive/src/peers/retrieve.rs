@@ -203,8 +203,8 @@ impl Inner {
             failed(instance, reason);
             Outcome::Failed
         };
-        let way = Way::of(&instance.transfer_syntax, taken);
-        objects::open(&*self.storage, instance, way).await.map_err(|reason| refused(&reason))
+        let way = Way::of(&instance.transfer_syntax, objects::decodes(instance), taken);
+        objects::open(&self.storage, &self.pixels, instance, way).await.map_err(|reason| refused(&reason))
     }
 
     /// C-GET: over the peer's own association.

@@ -101,7 +101,10 @@ async fn rebuild(parts: &Parts, tally: &mut Tally) -> Result<(), Box<dyn std::er
                     quarantine.take_back(parts, centre, sha256, &object, tally).await
                 }
                 Some(
-                    ObjectName::KeyImage { .. } | ObjectName::ReportPdf { .. } | ObjectName::Mark { .. },
+                    ObjectName::KeyImage { .. }
+                    | ObjectName::ReportPdf { .. }
+                    | ObjectName::SeriesDocument { .. }
+                    | ObjectName::Mark { .. },
                 )
                 | None => Ok(()),
             };
