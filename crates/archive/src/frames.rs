@@ -4,6 +4,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    io,
     ops::Range,
     sync::{Arc, PoisonError},
 };
@@ -349,20 +350,34 @@ fn stored_parts(
     })
 }
 
-/// The bytes of ranges, one after another. The store is asked for the first before this returns.
+/// The bytes of the ranges of a frame, one after another. Between them are only the heads of its fragments: all is one read, and these are
+/// left out. The store is asked before this returns.
 async fn content(
     storage: Arc<dyn Storage>,
     instance: Arc<Instance>,
     ranges: Vec<Range<u64>>,
 ) -> Result<Content, StorageError> {
-    let mut ranges = ranges.into_iter();
-    let Some(first) = ranges.next() else { return Ok(stream::empty().boxed()) };
-    let first = fetch::content(&*storage, &instance, Some(first)).await?;
-    let rest = stream::iter(ranges).then(move |range| {
-        let (storage, instance) = (storage.clone(), instance.clone());
-        async move { fetch::content(&*storage, &instance, Some(range)).await.map_err(fetch::broken_off) }
-    });
-    Ok(first.chain(rest.try_flatten()).boxed())
+    let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
+        return Ok(stream::empty().boxed());
+    };
+    let whole = first.start..last.end;
+    let mut at = whole.start;
+    let pieces = fetch::content(&*storage, &instance, Some(whole)).await?;
+    let wanted = move |piece: io::Result<Bytes>| {
+        let piece = match piece {
+            Ok(piece) => piece,
+            Err(error) => return stream::iter(vec![Err(error)]),
+        };
+        let here = at..at + piece.len() as u64;
+        at = here.end;
+        let within = |range: &Range<u64>| {
+            let (from, until) = (range.start.max(here.start), range.end.min(here.end));
+            let place = |offset: u64| usize::try_from(offset - here.start).unwrap_or(usize::MAX);
+            (from < until).then(|| Ok(piece.slice(place(from)..place(until))))
+        };
+        stream::iter(ranges.iter().filter_map(within).collect::<Vec<_>>())
+    };
+    Ok(pieces.flat_map(wanted).boxed())
 }
 
 /// The bytes of one frame in memory.

@@ -79,6 +79,13 @@ impl Sql {
         self.push(")")
     }
 
+    /// Puts it behind words that hold no placeholder.
+    #[cfg(test)]
+    pub(crate) fn put_behind(self, words: &mut Self) {
+        words.text.push_str(&self.text);
+        words.values = self.values;
+    }
+
     /// The text, and the values of its placeholders in the order of their numbers.
     pub(crate) fn into_parts(self) -> (String, Vec<Value>) {
         (self.text, self.values)

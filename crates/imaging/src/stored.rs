@@ -72,7 +72,9 @@ mod tests {
         let file = [&[0; 128][..], b"DICM", meta, data_set, b"\xE0\x7F\x10\0OW\0\0\x04\0\0\0abcd"].concat();
         let header_bytes = file.len() - 16;
         let cut = header(&file[..header_bytes], file.len() as u64).unwrap();
-        assert_eq!(cut, header(&file, file.len() as u64).unwrap());
+        let mut followed = header(&file, file.len() as u64).unwrap();
+        assert_eq!(std::mem::take(&mut followed.header.after), file[header_bytes..]);
+        assert_eq!(cut, followed);
         assert_eq!((cut.header.end, cut.header_end()), (HeaderEnd::Pixels, header_bytes as u64));
         let whole = header(&file[..header_bytes], header_bytes as u64).unwrap();
         assert_eq!(whole.header.end, HeaderEnd::DataSet);

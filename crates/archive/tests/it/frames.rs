@@ -138,3 +138,42 @@ async fn frames_without_an_offset_table_are_told_apart() {
     let together: Vec<u8> = parts.into_iter().flat_map(|part| part.body).collect();
     assert!(together == fragments(&stored).concat());
 }
+
+/// What was noted while an image came says the same as a look into it.
+#[tokio::test]
+async fn frames_are_the_same_with_and_without_notes() {
+    let bench = Bench::new().await;
+    let mut before = Bench::new().await;
+    before.notes_frames = false;
+    let (program, old) = (bench.program(&bench.north).await, before.program(&before.north).await);
+    let mut noted = 0;
+    let mut files: Vec<_> =
+        std::fs::read_dir(testkit::samples::fixtures().join("formats")).unwrap().collect();
+    files.sort_by_key(|entry| entry.as_ref().unwrap().path());
+    for entry in files {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if matches!(name.as_str(), "CT1_UNC.implicit_little_endian.dcm" | "MR_small_RLE.dcm") {
+            continue;
+        }
+        let stored = bench.store_file(&bench.north, &path).await;
+        before.store_file(&before.north, &path).await;
+        noted += u32::from(stored.instance.attributes.frame_index.is_some());
+        let frames = stored.instance.attributes.frames.unwrap_or(1);
+        for number in [1, frames.div_ceil(2), frames, frames + 1] {
+            let frame = format!("{}/frames/{number}", stored.path());
+            bench.storage.reads();
+            let new = bench.accept(&program, &frame, OHIF_FRAMES).await;
+            let reads = bench.storage.reads().len();
+            let old = before.accept(&old, &frame, OHIF_FRAMES).await;
+            assert_eq!(new.status, old.status, "{name} {number}");
+            if new.status == StatusCode::OK {
+                assert!(new.parts()[0].body == old.parts()[0].body, "{name} {number}");
+                assert_eq!(new.parts()[0].content_type, old.parts()[0].content_type, "{name} {number}");
+                let is_noted = stored.instance.attributes.frame_index.is_some();
+                assert!(reads == 1 || !is_noted, "{name} {number}: {reads} reads");
+            }
+        }
+    }
+    assert!(noted >= 10, "only {noted} were noted");
+}

@@ -7,6 +7,7 @@
 )]
 
 mod clients;
+mod documents;
 mod frames;
 mod metadata;
 mod query;

@@ -1,8 +1,13 @@
 //! An archive with two centres, on a catalog and a store of its own, and stored sample images.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    ops::Range,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use archive::{Archive, Config, router};
+use archive::{Archive, Config, Documents, router};
+use async_trait::async_trait;
 use axum::{
     Router,
     body::Body,
@@ -15,20 +20,22 @@ use domain::{
     centre::{Centre, CentrePolicy},
     digest::Sha256Digest,
     id::{CentreId, PersonId, TokenId},
-    image::{Arrival, ArrivalOutcome, Instance, Source},
-    object::ObjectName,
+    image::{Arrival, ArrivalOutcome, FrameIndex, Instance, Source},
+    object::{ObjectKey, ObjectName, ObjectRef},
     person::{Person, Role, Scope, Token},
     port::{
-        Clock as _, Pixels, Storage,
+        Clock as _, Incoming, ObjectReader, Pixels, Storage, StorageError,
         catalog::{Directory as _, Images as _},
-        storage::store_bytes,
+        storage::{Found, Listed, store_bytes},
     },
+    uid::SeriesInstanceUid,
 };
 use gate::{Gate, GateConfig, SESSION_COOKIE};
 use http_body_util::BodyExt as _;
 use imaging::{
     guard::{GuardedHeader, HeaderEnd},
     header::Header,
+    layout::Follower,
     sniff::{self, Sniffed},
 };
 use serde_json::Value;
@@ -46,7 +53,11 @@ pub struct Bench {
     pub clock: ManualClock,
     pub north: CentreId,
     pub south: CentreId,
-    storage: Arc<FileStorage>,
+    pub storage: Arc<Counting>,
+    /// What makes documents behind the queue.
+    pub documents: Documents,
+    /// Whether images come with a note of where their frames are, as since there are such notes.
+    pub notes_frames: bool,
     gate: Gate,
     folder: TempDir,
 }
@@ -90,8 +101,18 @@ impl Bench {
 
     pub async fn with_pixels(config: Config, pixels: Arc<dyn Pixels>) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let storage = FileStorage::open(folder.path().join("objects")).await.unwrap();
+        Self::on(config, folder, Arc::new(storage), pixels).await
+    }
+
+    pub async fn on(
+        config: Config,
+        folder: TempDir,
+        storage: Arc<dyn Storage>,
+        pixels: Arc<dyn Pixels>,
+    ) -> Self {
         let catalog = Arc::new(SqlCatalog::open_sqlite(folder.path().join("catalog.db")).await.unwrap());
-        let storage = Arc::new(FileStorage::open(folder.path().join("objects")).await.unwrap());
+        let storage = Arc::new(Counting { inner: storage, reads: Mutex::default() });
         let clock = ManualClock::monday();
         let gate = Gate::new(catalog.clone(), Arc::new(clock.clone()), GateConfig::default());
         let archive = Archive {
@@ -102,8 +123,20 @@ impl Bench {
             config,
         };
         let [north, south] = ["north", "south"].map(|id| CentreId::parse(id).unwrap());
+        let documents = Documents::of(&archive);
         let router = gate.layer(router(archive));
-        let bench = Self { router, catalog, clock, north, south, storage, gate, folder };
+        let bench = Self {
+            router,
+            catalog,
+            clock,
+            north,
+            south,
+            storage,
+            documents,
+            notes_frames: true,
+            gate,
+            folder,
+        };
         for id in ["north", "south"] {
             bench.another_centre(id).await;
         }
@@ -164,8 +197,17 @@ impl Bench {
     }
 
     pub async fn store_file(&self, centre: &CentreId, path: &Path) -> Stored {
+        self.store_as(centre, path, None).await
+    }
+
+    /// Stores a file as if it were of another series of its study.
+    pub async fn store_in_series(&self, centre: &CentreId, path: &Path, series: &str) -> Stored {
+        self.store_as(centre, path, Some(SeriesInstanceUid::parse(series).unwrap())).await
+    }
+
+    async fn store_as(&self, centre: &CentreId, path: &Path, series: Option<SeriesInstanceUid>) -> Stored {
         let original = std::fs::read(path).unwrap();
-        self.store_bytes(centre, &original).await.unwrap_or_else(|| panic!("{}", path.display()))
+        self.store_bytes_as(centre, &original, series).await.unwrap_or_else(|| panic!("{}", path.display()))
     }
 
     /// Stores a file, unless its SOP instance is stored already.
@@ -185,10 +227,20 @@ impl Bench {
     }
 
     pub async fn store_bytes(&self, centre: &CentreId, original: &[u8]) -> Option<Stored> {
+        self.store_bytes_as(centre, original, None).await
+    }
+
+    async fn store_bytes_as(
+        &self,
+        centre: &CentreId,
+        original: &[u8],
+        series: Option<SeriesInstanceUid>,
+    ) -> Option<Stored> {
         let Sniffed::DataSet(place) = sniff::part10(original, true) else { return None };
         let data_set = &original[place.at..];
         let guarded = GuardedHeader::of(data_set, &place.transfer_syntax).ok()?;
-        let header = Header::read(&guarded).ok()?;
+        let mut header = Header::read(&guarded).ok()?;
+        header.series_uid = series.unwrap_or(header.series_uid);
         let meta = FileMeta {
             sop_class_uid: header.sop_class.to_string(),
             sop_instance_uid: header.sop_instance.to_string(),
@@ -209,6 +261,13 @@ impl Bench {
         store_bytes(storage, &name.key(), file.clone().into()).await.unwrap();
         let mut attributes = header.instance;
         attributes.header_bytes = guarded.stored_bytes(data_set_at as u64, file.len() as u64);
+        let follow = |shape| Follower::new(&guarded, shape, &place.transfer_syntax);
+        attributes.frame_index =
+            header.shape.filter(|_| self.notes_frames).and_then(follow).and_then(|mut follower| {
+                follower.push(0, data_set);
+                let layout = follower.finish(data_set_at as u64, data_set.len() as u64)?;
+                Some(FrameIndex(layout.to_bytes()?.into()))
+            });
         let instance = Instance {
             centre: centre.clone(),
             study: header.study_uid,
@@ -267,6 +326,56 @@ impl Bench {
         let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
         let body = body.collect().await.expect("a body to its end").to_bytes().to_vec();
         Answer { status: parts.status, headers: parts.headers, body }
+    }
+}
+
+/// A store that notes what is read: the object and the range. On S3 each is one GET.
+pub struct Counting {
+    inner: Arc<dyn Storage>,
+    reads: Mutex<Vec<(ObjectKey, Option<Range<u64>>)>>,
+}
+
+impl Counting {
+    /// What was read since this was asked last.
+    pub fn reads(&self) -> Vec<(ObjectKey, Option<Range<u64>>)> {
+        std::mem::take(&mut *self.reads.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[async_trait]
+impl Storage for Counting {
+    async fn receive(&self, found: Found) -> Result<Box<dyn Incoming>, StorageError> {
+        self.inner.receive(found).await
+    }
+
+    async fn read(
+        &self,
+        object: &ObjectRef,
+        range: Option<Range<u64>>,
+    ) -> Result<ObjectReader, StorageError> {
+        let read = (object.key.clone(), range.clone());
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner).push(read);
+        self.inner.read(object, range).await
+    }
+
+    async fn size(&self, object: &ObjectRef) -> Result<Option<u64>, StorageError> {
+        self.inner.size(object).await
+    }
+
+    async fn remove(&self, object: &ObjectRef) -> Result<(), StorageError> {
+        self.inner.remove(object).await
+    }
+
+    async fn list(&self, after: Option<&ObjectRef>, limit: usize) -> Result<Vec<Listed>, StorageError> {
+        self.inner.list(after, limit).await
+    }
+
+    async fn tidy(&self) -> Result<u64, StorageError> {
+        self.inner.tidy().await
+    }
+
+    async fn check(&self) -> Result<(), StorageError> {
+        self.inner.check().await
     }
 }
 

@@ -59,7 +59,7 @@ async fn on_every_store(test: impl AsyncFn(World, Kind)) {
     }
 }
 
-async fn s3() -> Option<Arc<dyn Storage>> {
+pub(crate) async fn s3() -> Option<Arc<dyn Storage>> {
     let of = |name: &str| std::env::var(format!("TELERAD_TEST_S3_{name}"));
     let (Ok(endpoint), Ok(access), Ok(secret), Ok(region)) =
         (of("ENDPOINT"), of("ACCESS_KEY"), of("SECRET_KEY"), of("REGION"))

@@ -9,6 +9,7 @@ mod described;
 mod dose;
 mod guard;
 mod json;
+mod layout;
 mod picture;
 mod samples;
 mod series;

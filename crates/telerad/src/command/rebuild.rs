@@ -100,6 +100,7 @@ async fn rebuild(parts: &Parts, tally: &mut Tally) -> Result<(), Box<dyn std::er
                 Some(ObjectName::Quarantined { centre, sha256 }) => {
                     quarantine.take_back(parts, centre, sha256, &object, tally).await
                 }
+                // A document is made again of the images.
                 Some(
                     ObjectName::KeyImage { .. }
                     | ObjectName::ReportPdf { .. }

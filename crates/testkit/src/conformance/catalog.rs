@@ -11,6 +11,7 @@ pub mod commitments;
 pub mod conflicts;
 pub mod deliveries;
 pub mod directory;
+pub mod documents;
 pub mod images;
 pub mod orders;
 pub mod peers;
@@ -42,6 +43,8 @@ macro_rules! catalog_cases {
             directory: centres_are_found_by_ae_title, centres_refuse_what_others_have, people_sign_in_by_login,
                 physicians_are_found_by_name, racing_centres_share_no_title, secrets_are_made_once, sessions_end,
                 tokens_open_until_revoked;
+            documents: a_document_belongs_to_a_generation, frames_are_noted_with_their_content,
+                quiet_studies_wait_for_documents;
             images: a_batch_may_hold_one_instance_twice, a_first_image_makes_everything, a_sender_s_count_is_believed,
                 an_unknown_centre_is_refused_whole, centres_do_not_see_each_other,
                 filters_match_as_qido_has_it, image_sets_do_not_depend_on_order, instances_stand_in_order,
