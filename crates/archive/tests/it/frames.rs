@@ -171,7 +171,9 @@ async fn frames_are_the_same_with_and_without_notes() {
                 assert!(new.parts()[0].body == old.parts()[0].body, "{name} {number}");
                 assert_eq!(new.parts()[0].content_type, old.parts()[0].content_type, "{name} {number}");
                 let is_noted = stored.instance.attributes.frame_index.is_some();
-                assert!(reads == 1 || !is_noted, "{name} {number}: {reads} reads");
+                // Samples of a byte in the retired big endian may stand in words: how is looked at first.
+                let most = if name == "ExplVR_BigEnd.dcm" { 2 } else { 1 };
+                assert!(reads <= most || !is_noted, "{name} {number}: {reads} reads");
             }
         }
     }

@@ -15,6 +15,7 @@ mod journey;
 mod kill;
 mod odd;
 mod peers;
+mod pixels;
 mod quarantine;
 mod retrieves;
 mod send;

@@ -21,7 +21,8 @@ const GROWTH_KIB_MAX: u64 = 64 << 10;
 
 /// A worker that does what a frame asks of it, in the place of the product's own.
 fn unruly_worker() -> PathBuf {
-    let program = PathBuf::from(env!("CARGO_BIN_EXE_telerad")).with_file_name("examples").join("unruly-worker");
+    let program =
+        PathBuf::from(env!("CARGO_BIN_EXE_telerad")).with_file_name("examples").join("unruly-worker");
     assert!(program.is_file(), "{} is built with the tests: cargo build --examples", program.display());
     program
 }
@@ -37,7 +38,8 @@ fn slice(beginning: &[u8], number: usize) -> Vec<u8> {
     let uid = uid.trim_end_matches('\0').as_bytes();
     // The last digits of the SOP Instance UID, in file meta and data set alike.
     let own = format!("{:03}", 900 + number);
-    let places: Vec<usize> = file.windows(uid.len()).enumerate().filter(|(_, w)| *w == uid).map(|(i, _)| i).collect();
+    let places: Vec<usize> =
+        file.windows(uid.len()).enumerate().filter(|(_, w)| *w == uid).map(|(i, _)| i).collect();
     for place in places {
         let end = place + uid.len();
         file[end - 3..end].copy_from_slice(own.as_bytes());
@@ -99,7 +101,7 @@ async fn a_decoder_gone_wild_harms_one_request() {
         .with("PIXELS__SECONDS_MAX", "4")
         .with("PIXELS__MEMORY_BYTES", (300_u64 << 20).to_string());
     site.run(&["centre", "add", "North Clinic", "--id", "north", "--ae", "CT_1"]);
-    let token = site.token("north");
+    let token = site.token("north", "admin");
     let server = site.start(&["serve"], site.http);
     let good = stored(&site, &token, slice(b"", 0)).await;
     assert_eq!(rendered(&site, &token, &good).await.0, 200);
@@ -143,7 +145,7 @@ async fn the_product_s_own_worker_is_found_and_confined() {
     site.run(&["centre", "add", "North Clinic", "--id", "north", "--ae", "CT_1"]);
     let doctor = String::from_utf8(site.output(&["doctor"]).stdout).unwrap();
     assert!(doctor.contains("ok      pixel work: its processes start, and are confined"), "{doctor}");
-    let token = site.token("north");
+    let token = site.token("north", "admin");
     let server = site.start(&["serve"], site.http);
     let path = stored(&site, &token, slice(b"", 0)).await;
     let (status, png) = rendered(&site, &token, &path).await;
