@@ -8,7 +8,8 @@
 //! and the checksum moved on; another one gets it inflated. JSON allows blanks before a value, so that one size fits every address.
 //!
 //! An object is: eight bytes that name the form; then, little endian, the CRC-32 of the plain text with empty holes, the weight of the
-//! holes in it, the bytes of the plain text (8), the number of stored holes, where each is in the stream; and the stream, which is not ended.
+//! holes in it, the bytes of the plain text (8), the number of stored holes, where each is in the stream; and the stream, which is not
+//! ended.
 
 use axum::http::{HeaderMap, header};
 use bytes::{BufMut as _, Bytes, BytesMut};

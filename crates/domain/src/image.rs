@@ -80,8 +80,8 @@ pub struct InstanceAttributes {
     pub frame_index: Option<FrameIndex>,
 }
 
-/// Where the frames of a stored object are, in the form of `imaging::layout`, which writes and reads it. It was noted while the object came,
-/// and an object without one is looked into when a frame is asked for.
+/// Where the frames of a stored object are, in the form of `imaging::layout`, which writes and reads it. It was noted while the object
+/// came, and an object without one is looked into when a frame is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameIndex(pub Box<[u8]>);
 

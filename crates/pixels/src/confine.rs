@@ -115,11 +115,11 @@ mod linux {
         };
         let only = |condition| SeccompRule::new(vec![condition]);
         let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-            FREE.iter().map(|call| (i64::from(*call), Vec::new())).collect();
-        rules.insert(libc::SYS_read.into(), vec![only(is(0, from as u64)?)?]);
+            FREE.iter().map(|call| (*call, Vec::new())).collect();
+        rules.insert(libc::SYS_read, vec![only(is(0, from as u64)?)?]);
         // What a process says when it aborts goes to standard error, which goes nowhere.
         let standard_error = 2;
-        rules.insert(libc::SYS_write.into(), vec![only(is(0, to as u64)?)?, only(is(0, standard_error)?)?]);
+        rules.insert(libc::SYS_write, vec![only(is(0, to as u64)?)?, only(is(0, standard_error)?)?]);
         // Memory that is not a file, and never code.
         let anonymous = SeccompCondition::new(
             3,
@@ -128,11 +128,11 @@ mod linux {
             libc::MAP_ANONYMOUS as u64,
         )?;
         let no_code = || lacks(2, libc::PROT_EXEC as u64);
-        rules.insert(libc::SYS_mmap.into(), vec![SeccompRule::new(vec![anonymous, no_code()?])?]);
-        rules.insert(libc::SYS_mprotect.into(), vec![only(no_code()?)?]);
+        rules.insert(libc::SYS_mmap, vec![SeccompRule::new(vec![anonymous, no_code()?])?]);
+        rules.insert(libc::SYS_mprotect, vec![only(no_code()?)?]);
         // A process that aborts sends itself a signal, and nobody else.
         let own = u64::from(std::process::id());
-        rules.insert(libc::SYS_tgkill.into(), vec![only(is(0, own)?)?]);
+        rules.insert(libc::SYS_tgkill, vec![only(is(0, own)?)?]);
         let arch: TargetArch = std::env::consts::ARCH.try_into()?;
         SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, arch)?.try_into()
     }
