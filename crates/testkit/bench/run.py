@@ -97,7 +97,7 @@ def services() -> dict:
         "TELERAD__CATALOG__KIND": "postgres",
         "TELERAD__CATALOG__URL": server.rsplit("/", 1)[0] + f"/{name}",
         "TELERAD__BROKER__KIND": "rabbitmq",
-        "TELERAD__BROKER__URL": os.environ["TELERAD_TEST_RABBITMQ_URL"],
+        "TELERAD__BROKER__URL": os.environ["TELERAD_TEST_AMQP_URL"],
         "TELERAD__BROKER__NAME_PREFIX": name,
     }
 
