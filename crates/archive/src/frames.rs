@@ -130,10 +130,7 @@ impl Form {
 
     /// What names this state of the frames of an instance.
     pub(crate) fn state(&self, instance: &Instance) -> String {
-        match self.recoded {
-            Some(target) => format!("{}-{}", instance.file_sha256, target.uid()),
-            None => instance.file_sha256.to_string(),
-        }
+        transcode::state(instance, self.recoded)
     }
 
     /// How they are put into an answer, and in which form.

@@ -57,11 +57,7 @@ pub(crate) async fn instance(
     let (packaging, target_syntax) =
         Accepted::of(&headers, &uri)?.objects(std::iter::once(&instance), true)?;
     shared.note(&target.caller, Action::ImagesRetrieved, &target.centre, Some(&target.study()?)).await?;
-    let state = match target_syntax {
-        Some(target) => format!("{}-{}", instance.file_sha256, target.uid()),
-        None => instance.file_sha256.to_string(),
-    };
-    let validator = Validator::new(state, Kept::Object);
+    let validator = Validator::new(transcode::state(&instance, target_syntax), Kept::Object);
     if let Some(response) = validator.not_modified(&headers) {
         return Ok(response);
     }

@@ -73,6 +73,14 @@ pub enum TranscodeError {
     OnlyStored(&'static str),
 }
 
+/// What names the state of an object, or of its frames: as it rests, or in another transfer syntax.
+pub(crate) fn state(instance: &Instance, target: Option<Target>) -> String {
+    match target {
+        Some(target) => format!("{}-{}", instance.file_sha256, target.uid()),
+        None => instance.file_sha256.to_string(),
+    }
+}
+
 /// Whether an object can be sent in a transfer syntax, as far as the catalog knows.
 #[must_use]
 pub fn reaches(instance: &Instance, target: Target) -> bool {

@@ -2,11 +2,7 @@
 //! stay the
 //! bytes that they are, but for the order of bytes in numbers; nothing is decoded to text and back. Not for what rests in the store.
 
-use dicom_core::{
-    DataDictionary as _, Tag, VR,
-    dictionary::{DataDictionaryEntry as _, VirtualVr},
-};
-use dicom_dictionary_std::StandardDataDictionary;
+use dicom_core::{Tag, VR};
 use domain::uid::TransferSyntaxUid;
 
 use crate::{
@@ -14,7 +10,7 @@ use crate::{
     guard::{DEPTH_MAX, GuardedHeader, Refusal},
     syntax::Encoding,
     value,
-    walk::{Element, Event, Step, Walker, implicit_vr, is_short},
+    walk::{Element, Event, Step, Walker, implicit_value_vr, is_short, number_bytes},
 };
 
 const ITEM: [u8; 4] = [0xFE, 0xFF, 0x00, 0xE0];
@@ -208,8 +204,10 @@ impl Writer<'_> {
         self.out.extend_from_slice(&compose::head(element.tag, vr, (bytes.len() + odd) as u32));
         let start = self.out.len();
         self.out.extend_from_slice(bytes);
-        if encoding.big_endian {
-            self.out[start..].chunks_exact_mut(width(vr)).for_each(<[u8]>::reverse);
+        if encoding.big_endian
+            && let Some(size) = number_bytes(vr)
+        {
+            self.out[start..].chunks_exact_mut(size).for_each(<[u8]>::reverse);
         }
         if odd == 1 {
             self.out.push(compose::padding(vr));
@@ -223,25 +221,9 @@ impl Writer<'_> {
             let encoding = if element.vr == VR::UN { Encoding::IMPLICIT_LITTLE } else { element.encoding };
             return (element.vr, encoding);
         }
-        let known = StandardDataDictionary.by_tag(element.tag).map(|entry| entry.vr());
-        let vr = match known {
-            Some(VirtualVr::Xs) if self.signed => VR::SS,
-            Some(VirtualVr::Lt) => VR::OW,
-            Some(VirtualVr::Exact(VR::SQ)) => VR::UN,
-            Some(_) | None => implicit_vr(element.tag),
-        };
+        let vr = implicit_value_vr(element.tag, self.signed);
         let too_long = is_short(vr) && element.value.len() > 0xFFFE;
         (if too_long { VR::UN } else { vr }, element.encoding)
-    }
-}
-
-/// Bytes of one number of a value representation.
-const fn width(vr: VR) -> usize {
-    match vr {
-        VR::US | VR::SS | VR::OW | VR::AT => 2,
-        VR::UL | VR::SL | VR::OL | VR::FL | VR::OF => 4,
-        VR::UV | VR::SV | VR::OV | VR::FD | VR::OD => 8,
-        _ => 1,
     }
 }
 

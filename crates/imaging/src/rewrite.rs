@@ -16,7 +16,10 @@ use flate2::{Decompress, FlushDecompress, Status};
 use crate::{
     guard::DEPTH_MAX,
     syntax::{DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, Encoding, IMPLICIT_LITTLE},
-    walk::{ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, guess_inside_un, is_short, item_head, read_head},
+    walk::{
+        ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, guess_inside_un, is_short, item_head, number_bytes,
+        read_head,
+    },
 };
 
 /// Whether samples of pixels are signed.
@@ -364,16 +367,6 @@ impl Rewriter {
             Some(VirtualVr::Xs) if self.is_signed => VR::SS,
             Some(_) | None => vr,
         }
-    }
-}
-
-/// Bytes of one number of a value representation whose values are numbers.
-const fn number_bytes(vr: VR) -> Option<usize> {
-    match vr {
-        VR::AT | VR::OW | VR::SS | VR::US => Some(2),
-        VR::FL | VR::OF | VR::OL | VR::SL | VR::UL => Some(4),
-        VR::FD | VR::OD | VR::OV | VR::SV | VR::UV => Some(8),
-        _ => None,
     }
 }
 

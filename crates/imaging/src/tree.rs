@@ -2,11 +2,9 @@
 //! JSON, structured reports); [`crate::header`] is for the way in.
 
 use dicom_core::{
-    DataDictionary as _, DataElement, Length, PrimitiveValue, Tag, VR,
-    dictionary::{DataDictionaryEntry as _, VirtualVr},
+    DataElement, Length, PrimitiveValue, Tag, VR,
     value::{C, DataSetSequence, PixelFragmentSequence, Value},
 };
-use dicom_dictionary_std::StandardDataDictionary;
 use dicom_object::InMemDicomObject;
 use domain::text::CharacterSetRule;
 
@@ -15,7 +13,7 @@ use crate::{
     syntax::Encoding,
     text::CharacterSets,
     value,
-    walk::{Element, Event, Step, Walker, implicit_vr},
+    walk::{Element, Event, Step, Walker, implicit_value_vr},
 };
 
 /// A data set in memory.
@@ -161,15 +159,7 @@ impl<'a> Builder<'a> {
             return (element.vr, element.encoding);
         }
         let encoding = if element.encoding.explicit { Encoding::IMPLICIT_LITTLE } else { element.encoding };
-        let known = StandardDataDictionary.by_tag(element.tag).map(|entry| entry.vr());
-        let vr = match known {
-            Some(VirtualVr::Xs) if self.signed => VR::SS,
-            Some(VirtualVr::Lt) => VR::OW,
-            // What stands as UN with a length and would be a sequence stays what it is.
-            Some(VirtualVr::Exact(VR::SQ)) => VR::UN,
-            Some(_) | None => implicit_vr(element.tag),
-        };
-        (vr, encoding)
+        (implicit_value_vr(element.tag, self.signed), encoding)
     }
 
     fn finish(mut self) -> Tree {

@@ -3,7 +3,10 @@
 
 use std::ops::Range;
 
-use dicom_core::{DataDictionary as _, Tag, VR};
+use dicom_core::{
+    DataDictionary as _, Tag, VR,
+    dictionary::{DataDictionaryEntry as _, VirtualVr},
+};
 use dicom_dictionary_std::StandardDataDictionary;
 
 use crate::{
@@ -365,10 +368,28 @@ pub(crate) fn implicit_vr(tag: Tag) -> VR {
     if group % 2 == 1 {
         return if (0x0010..=0x00FF).contains(&element) { VR::LO } else { VR::UN };
     }
-    StandardDataDictionary.by_tag(tag).map_or(VR::UN, |entry| {
-        use dicom_core::dictionary::DataDictionaryEntry as _;
-        entry.vr().relaxed()
-    })
+    StandardDataDictionary.by_tag(tag).map_or(VR::UN, |entry| entry.vr().relaxed())
+}
+
+/// The same for a value that has a length, with the choices that the dictionary leaves made by whether samples are signed. What would be
+/// a sequence stays what it is.
+pub(crate) fn implicit_value_vr(tag: Tag, signed: bool) -> VR {
+    match StandardDataDictionary.by_tag(tag).map(|entry| entry.vr()) {
+        Some(VirtualVr::Xs) if signed => VR::SS,
+        Some(VirtualVr::Lt) => VR::OW,
+        Some(VirtualVr::Exact(VR::SQ)) => VR::UN,
+        Some(_) | None => implicit_vr(tag),
+    }
+}
+
+/// Bytes of one number of a value representation whose values are numbers.
+pub(crate) const fn number_bytes(vr: VR) -> Option<usize> {
+    match vr {
+        VR::AT | VR::OW | VR::SS | VR::US => Some(2),
+        VR::FL | VR::OF | VR::OL | VR::SL | VR::UL => Some(4),
+        VR::FD | VR::OD | VR::OV | VR::SV | VR::UV => Some(8),
+        _ => None,
+    }
 }
 
 /// How the content of a sequence in a UN of undefined length is written: as the standard says, or explicit all the same, which shows

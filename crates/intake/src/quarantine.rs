@@ -18,7 +18,7 @@ use domain::{
     object::ObjectRef,
     port::{Catalog, Clock},
     quarantine::{Claim, KeepOutcome, QuarantineLimits, QuarantineState, Quarantined, REASON_CHARS_MAX, Way},
-    uid::{SopClassUid, SopInstanceUid},
+    uid::{SopClassUid, SopInstanceUid, TransferSyntaxUid},
 };
 use imaging::{
     guard::{self, Flaw},
@@ -37,6 +37,20 @@ pub(crate) fn prefix(claim: &Claim) -> Vec<u8> {
         instance.map(SopInstanceUid::as_str),
         claim.transfer_syntax.as_str(),
     )
+}
+
+/// What the file meta at the beginning of a file claims; nothing of what is missing or malformed there.
+#[must_use]
+pub fn claim_of_meta(beginning: &[u8], transfer_syntax: &TransferSyntaxUid) -> Claim {
+    let meta = match dimse::split_part10(beginning, true) {
+        Ok(dimse::Split::Found(head)) => head,
+        Ok(_) | Err(_) => dimse::Part10Head::default(),
+    };
+    Claim {
+        sop_class: meta.sop_class_uid.and_then(|uid| SopClassUid::parse(&uid).ok()),
+        sop_instance: meta.sop_instance_uid.and_then(|uid| SopInstanceUid::parse(&uid).ok()),
+        transfer_syntax: transfer_syntax.clone(),
+    }
 }
 
 /// How often objects are forgotten whose retention time is over.
@@ -263,18 +277,11 @@ impl Announced {
 
     /// What the object claims to be, outside of its data set: by the request, or by the file meta that came with it.
     pub(crate) fn claim(&self) -> Claim {
-        let meta = match dimse::split_part10(&self.head, true) {
-            Ok(dimse::Split::Found(head)) => head,
-            Ok(_) | Err(_) => dimse::Part10Head::default(),
-        };
-        let of_meta = |uid: Option<String>| uid.and_then(|uid| SopClassUid::parse(&uid).ok());
+        let of_meta = claim_of_meta(&self.head, &self.transfer_syntax);
         Claim {
-            sop_class: self.sop_class.clone().or_else(|| of_meta(meta.sop_class_uid)),
-            sop_instance: self
-                .sop_instance
-                .clone()
-                .or_else(|| meta.sop_instance_uid.and_then(|uid| SopInstanceUid::parse(&uid).ok())),
-            transfer_syntax: self.transfer_syntax.clone(),
+            sop_class: self.sop_class.clone().or(of_meta.sop_class),
+            sop_instance: self.sop_instance.clone().or(of_meta.sop_instance),
+            transfer_syntax: of_meta.transfer_syntax,
         }
     }
 

@@ -104,12 +104,14 @@ pub(super) async fn open(
     instance: &Instance,
     way: Way,
 ) -> Result<DataSet, String> {
-    // A small object is also read whole when it is decoded: what is damaged is found before the peer hears of it.
-    let stored = as_stored(&**storage, instance).await?;
     let target = match way {
-        Way::AsStored => return Ok(stored),
+        Way::AsStored => return as_stored(&**storage, instance).await,
         Way::Rewritten(target) => target,
         Way::Decoded => {
+            // What is damaged is found before the peer hears of it.
+            if instance.bytes <= WHOLE_BYTES_MAX {
+                as_stored(&**storage, instance).await?;
+            }
             let made = transcode::data_set(storage, pixels, instance, Target::Native).await;
             let made = made.map_err(|error| error.to_string())?;
             return Ok(DataSet {
@@ -122,6 +124,7 @@ pub(super) async fn open(
             return Err("the peer does not take it in a transfer syntax that it can have".to_owned());
         }
     };
+    let stored = as_stored(&**storage, instance).await?;
     let rewriter = Rewriter::new(&instance.transfer_syntax, target).ok_or("it cannot be written anew")?;
     let transfer_syntax = target.to_owned();
     let mut rewriting = Rewriting { rewriter: Some(rewriter), rest: stored.rest, pending: stored.first };

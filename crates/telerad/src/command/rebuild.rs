@@ -18,14 +18,13 @@ use domain::{
         catalog::{ChangeError, DirectoryRefusal, QuarantineFilter},
     },
     quarantine::{Claim, KeepOutcome, QuarantineLimits, QuarantineState, Quarantined, REASON_CHARS_MAX, Way},
-    uid::{SopClassUid, SopInstanceUid},
 };
 use imaging::{
     guard::{self, Guard, GuardLimits, GuardedHeader},
     header::Header,
     sniff::{self, Sniffed},
 };
-use intake::quarantine::Unreadable;
+use intake::quarantine::{self, Unreadable};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -90,7 +89,7 @@ pub async fn run(settings: &Settings) -> ExitCode {
 
 async fn rebuild(parts: &Parts, tally: &mut Tally) -> Result<(), Box<dyn std::error::Error>> {
     let mut last: Option<ObjectRef> = None;
-    let mut quarantine = Waiting::default();
+    let mut waiting = Waiting::default();
     loop {
         let page = parts.storage.list(last.as_ref(), PAGE).await?;
         let Some(end) = page.last().map(|listed| listed.object.clone()) else { return Ok(()) };
@@ -98,7 +97,7 @@ async fn rebuild(parts: &Parts, tally: &mut Tally) -> Result<(), Box<dyn std::er
             let outcome = match object.key.name() {
                 Some(ObjectName::Instance { centre, .. }) => image(parts, &centre, &object, tally).await,
                 Some(ObjectName::Quarantined { centre, sha256 }) => {
-                    quarantine.take_back(parts, centre, sha256, &object, tally).await
+                    waiting.take_back(parts, centre, sha256, &object, tally).await
                 }
                 // A document is made again of the images.
                 Some(
@@ -263,14 +262,13 @@ async fn read(storage: &dyn Storage, object: &ObjectRef) -> Result<Read, Unfit> 
     while let Some(piece) = reader.pieces.next().await? {
         file.update(&piece);
         match &mut guard {
-            Some((Ok(watching), _)) => {
-                if let Err(refusal) = watching.push(&piece)
-                    && let Some((watch, _)) = &mut guard
+            Some((watch, _)) => {
+                if let Ok(watching) = watch
+                    && let Err(refusal) = watching.push(&piece)
                 {
                     *watch = Err(refusal);
                 }
             }
-            Some((Err(_), _)) => {}
             None => {
                 beginning.extend_from_slice(&piece);
                 let is_whole = beginning.len() as u64 == reader.object_bytes;
@@ -290,15 +288,7 @@ async fn read(storage: &dyn Storage, object: &ObjectRef) -> Result<Read, Unfit> 
         return Err(damaged(&"its bytes are not those that were stored"));
     }
     let Some((guard, place)) = guard else { return Err(damaged(&"it ends too early")) };
-    let head = match dimse::split_part10(&beginning[..place.at], true) {
-        Ok(dimse::Split::Found(head)) => head,
-        Ok(_) | Err(_) => dimse::Part10Head::default(),
-    };
-    let claim = Claim {
-        sop_class: head.sop_class_uid.and_then(|uid| SopClassUid::parse(&uid).ok()),
-        sop_instance: head.sop_instance_uid.and_then(|uid| SopInstanceUid::parse(&uid).ok()),
-        transfer_syntax: place.transfer_syntax.clone(),
-    };
+    let claim = quarantine::claim_of_meta(&beginning[..place.at], &place.transfer_syntax);
     Ok(Read { bytes: reader.object_bytes, place, claim, guarded: guard.and_then(Guard::finish) })
 }
 
