@@ -257,7 +257,12 @@ proptest! {
             "sr/test-SR.dcm",
         ];
         if let Some(sample) = Sample::named(names[which]) {
-            prop_assert_eq!(in_pieces(&sample, &sizes), GuardedHeader::of(sample.data_set(), &sample.syntax));
+            let mut whole = GuardedHeader::of(sample.data_set(), &sample.syntax).unwrap();
+            let pieces = in_pieces(&sample, &sizes).unwrap();
+            // What lies behind the header comes as far as it was taken in with it: that much depends on the cut.
+            prop_assert!(whole.after.starts_with(&pieces.after));
+            whole.after.clone_from(&pieces.after);
+            prop_assert_eq!(pieces, whole);
         }
     }
 
