@@ -21,8 +21,9 @@ pub(crate) async fn content(
     range: Option<Range<u64>>,
 ) -> Result<Content, StorageError> {
     let expected = range.as_ref().map_or(instance.bytes, |range| range.end - range.start);
-    let promised = range.is_none().then_some(instance.file_sha256);
+    let is_whole = range.is_none();
     let reader = storage.read(&instance.object, range).await?;
+    let promised = (is_whole && !reader.is_checked).then_some(instance.file_sha256);
     if reader.object_bytes != instance.bytes {
         return Err(StorageError::Corrupt(instance.object.key.clone()));
     }
@@ -60,8 +61,8 @@ pub(crate) fn ended(problem: Problem) -> io::Error {
     io::Error::other(problem.code())
 }
 
-/// The pieces of an object. The last one of a whole object is held back when the bytes are not those that were stored: nobody gets
-/// changed images and believes that all is well.
+/// The pieces of an object. The store says of most that they are what they were; of a whole object of which it does not, the last one is
+/// held back when the bytes are not those that were stored: nobody gets changed images and believes that all is well.
 fn pieces(reader: ObjectReader, expected: u64, promised: Option<Sha256Digest>) -> Content {
     let state = (Some((reader.pieces, Sha256::new())), expected);
     stream::unfold(state, move |(reading, left)| async move {

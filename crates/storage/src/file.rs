@@ -13,26 +13,23 @@ mod directories;
 mod incoming;
 mod listing;
 mod packs;
+mod reading;
+mod sums;
 
 use std::{
     fs::{self, File},
     io::{self, Write as _},
     ops::Range,
-    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use domain::{
     Timestamp,
     object::{ObjectKey, ObjectRef},
-    port::{
-        Incoming, Listed, ObjectReader, Storage, StorageError,
-        storage::{Found, PIECE_BYTES_MAX, Pieces},
-    },
+    port::{Incoming, Listed, ObjectReader, Storage, StorageError, storage::Found},
 };
 use tokio::task::spawn_blocking;
 
@@ -41,6 +38,7 @@ use self::{
     directories::Directories,
     incoming::FileIncoming,
     packs::{Packs, Spot},
+    reading::{FilePieces, Opened, Patience},
 };
 
 /// Largest object in bytes that shares a file with others, unless the settings say otherwise.
@@ -49,10 +47,10 @@ pub const PACKED_BYTES_MAX: usize = packs::OBJECT_BYTES_MAX;
 /// Bytes of a large object that are gathered before they are written; twice as much is held at most while one part is being written.
 const WRITE_BYTES: usize = 1024 * 1024;
 
+const OPENING: &str = "opening an object";
+
 /// The folder, below the root, of objects that have no name yet. Its name can be no centre's id.
 const INCOMING: &str = ".incoming";
-
-const READING: &str = "reading an object";
 
 /// How old a nameless file must be before opening the store removes it: longer than any transfer stands still.
 const STALE_AFTER: Duration = Duration::from_secs(60 * 60);
@@ -70,7 +68,10 @@ struct Shared {
     root: PathBuf,
     incoming: PathBuf,
     directories: Directories,
+    /// Memory for what arrives.
     buffers: Buffers,
+    /// Memory for what is read, so that many readers do not leave senders without.
+    reading: Buffers,
     packs: Packs,
     /// Larger objects get a file of their own; 0 when all do.
     packed_bytes_max: usize,
@@ -139,7 +140,8 @@ impl FileStorage {
         let incoming = root.join(INCOMING);
         let buffers = Buffers::default();
         let packs = Packs::open(&root, buffers.clone()).map_err(write)?;
-        let shared = Shared { root, incoming, directories, buffers, packs, packed_bytes_max };
+        let reading = Buffers::default();
+        let shared = Shared { root, incoming, directories, buffers, reading, packs, packed_bytes_max };
         Ok(Self { shared: Arc::new(shared) })
     }
 }
@@ -177,28 +179,20 @@ impl Storage for FileStorage {
         object: &ObjectRef,
         range: Option<Range<u64>>,
     ) -> Result<ObjectReader, StorageError> {
-        const OPERATION: &str = "opening an object";
+        match self.shared.read(object, range.clone(), Patience::OnlyCached) {
+            Err(error) if reading::is_waiting(&error) => {}
+            read => return read,
+        }
         let (shared, object) = (Arc::clone(&self.shared), object.clone());
-        blocking(move || {
-            let opened = shared.open(&object).map_err(|error| storage_error(OPERATION, error))?;
-            let Some((file, first, object_bytes)) = opened else {
-                return Err(StorageError::NotFound(object.key));
-            };
-            let range = range.unwrap_or(0..object_bytes);
-            let start = range.start.min(object_bytes);
-            let left = range.end.min(object_bytes).saturating_sub(start);
-            let mut pieces = FilePieces { file, at: first + start, left, ahead: None };
-            pieces.ahead = pieces.read_piece()?;
-            Ok(ObjectReader { object_bytes, pieces: Box::new(pieces) })
-        })
-        .await
-        .map_err(|error| away(OPERATION, error))?
+        blocking(move || shared.read(&object, range, Patience::Wait))
+            .await
+            .map_err(|error| away(OPENING, error))?
     }
 
     async fn size(&self, object: &ObjectRef) -> Result<Option<u64>, StorageError> {
         const OPERATION: &str = "asking for an object's size";
         let (shared, object) = (Arc::clone(&self.shared), object.clone());
-        blocking(move || shared.open(&object).map(|opened| opened.map(|(_, _, bytes)| bytes)))
+        blocking(move || shared.open(&object, Patience::Wait).map(|opened| opened.map(|opened| opened.bytes)))
             .await
             .map_err(|error| away(OPERATION, error))?
             .map_err(|error| storage_error(OPERATION, error))
@@ -259,19 +253,36 @@ impl Shared {
         self.root.join(key.as_str())
     }
 
-    /// The file that has an object, where its first byte stands there, and how many it has.
-    fn open(&self, object: &ObjectRef) -> io::Result<Option<(Arc<File>, u64, u64)>> {
+    /// Where an object lies; `None` when it is not there.
+    fn open(&self, object: &ObjectRef, patience: Patience) -> io::Result<Option<Opened>> {
         if let Some(spot) = Spot::of(object) {
-            return self.packs.object(spot?, &object.key);
+            return self.packs.object(spot?, &object.key, patience);
+        }
+        // Nobody can tell whether opening by a name waits.
+        if patience == Patience::OnlyCached {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
         match File::open(self.path(&object.key)) {
             Ok(file) => {
                 let bytes = file.metadata()?.len();
-                Ok(Some((Arc::new(file), 0, bytes)))
+                Ok(Some(Opened { file: Arc::new(file), first: 0, bytes, head_bytes: 0, sums: None }))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn read(
+        &self,
+        object: &ObjectRef,
+        range: Option<Range<u64>>,
+        patience: Patience,
+    ) -> Result<ObjectReader, StorageError> {
+        let opened = self.open(object, patience).map_err(|error| storage_error(OPENING, error))?;
+        let opened = opened.ok_or_else(|| StorageError::NotFound(object.key.clone()))?;
+        let (object_bytes, is_checked) = (opened.bytes, opened.sums.is_some());
+        let pieces = FilePieces::open(opened, object.key.clone(), self.reading.clone(), range, patience)?;
+        Ok(ObjectReader { object_bytes, is_checked, pieces: Box::new(pieces) })
     }
 
     fn remove_file(&self, key: &ObjectKey) -> io::Result<()> {
@@ -323,50 +334,6 @@ fn written(data: io::Result<fs::Metadata>) -> Option<Timestamp> {
     Timestamp::try_from(modified).ok()
 }
 
-/// The range of a file that is left to be read.
-struct FilePieces {
-    file: Arc<File>,
-    at: u64,
-    left: u64,
-    /// Read together with opening, which saves a hop.
-    ahead: Option<Bytes>,
-}
-
-impl FilePieces {
-    fn read_piece(&mut self) -> Result<Option<Bytes>, StorageError> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(PIECE_BYTES_MAX);
-        let mut piece = vec![0; wanted];
-        self.file.read_exact_at(&mut piece, self.at).map_err(|error| storage_error(READING, error))?;
-        self.at += wanted as u64;
-        self.left -= wanted as u64;
-        Ok(Some(Bytes::from(piece)))
-    }
-}
-
-#[async_trait]
-impl Pieces for FilePieces {
-    async fn next(&mut self) -> Result<Option<Bytes>, StorageError> {
-        if let Some(piece) = self.ahead.take() {
-            return Ok(Some(piece));
-        }
-        if self.left == 0 {
-            return Ok(None);
-        }
-        let mut rest = Self { file: Arc::clone(&self.file), at: self.at, left: self.left, ahead: None };
-        let (rest, piece) = blocking(move || {
-            let piece = rest.read_piece();
-            (rest, piece)
-        })
-        .await
-        .map_err(|error| away(READING, error))?;
-        *self = rest;
-        piece
-    }
-}
-
 /// Runs work that waits for the disk on a blocking thread.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
@@ -390,11 +357,12 @@ fn away(operation: &'static str, error: impl Into<Box<dyn std::error::Error + Se
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use domain::{
         digest::Sha256Digest,
         id::CentreId,
         object::ObjectName,
-        port::storage::store_bytes,
+        port::storage::{PIECE_BYTES_MAX, store_bytes},
         uid::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid},
     };
 
@@ -480,6 +448,38 @@ mod tests {
             .unwrap();
         let outcome = reader.collect(bytes.len()).await;
         assert!(matches!(outcome, Err(StorageError::Unavailable { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_changed_byte_is_found_by_every_read_that_touches_its_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes: Bytes = (0..700_000_u32).map(|at| (at * 7 + at / 253) as u8).collect::<Vec<_>>().into();
+        let storage = FileStorage::open(folder.path()).await.unwrap();
+        let mut incoming = storage.receive(Found::ByReference).await.unwrap();
+        incoming.write(bytes.clone()).await.unwrap();
+        let object = incoming.finish(&key(&bytes), Sha256Digest::of(&bytes)).await.unwrap();
+        let read = |range: Range<u64>| {
+            let (storage, object, most) = (storage.clone(), object.clone(), bytes.len());
+            async move {
+                let reader = storage.read(&object, Some(range)).await?;
+                assert!(reader.is_checked && reader.object_bytes == 700_000);
+                reader.collect(most).await
+            }
+        };
+        for range in [0..700_000, 0..1, 699_999..700_000, 130_000..131_500, 300_000..699_000, 5..5] {
+            let part = &bytes[range.start as usize..range.end as usize];
+            assert_eq!(read(range.clone()).await.unwrap(), part, "{range:?}");
+        }
+        let opened = storage.shared.open(&object, Patience::Wait).unwrap().unwrap();
+        let (open, at) = (folder.path().join(".packs/open"), opened.first + 400_000);
+        let pack = fs::read_dir(open).unwrap().next().unwrap().unwrap().path();
+        let pack = File::options().write(true).open(pack).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&pack, &[!bytes[400_000]], at).unwrap();
+        for range in [0..700_000, 400_000..400_001, 420_000..420_010] {
+            let outcome = read(range.clone()).await;
+            assert!(matches!(outcome, Err(StorageError::Corrupt(wrong)) if wrong == object.key), "{range:?}");
+        }
+        assert_eq!(read(0..200_000).await.unwrap(), bytes[..200_000]);
     }
 
     #[test]

@@ -277,7 +277,7 @@ impl Storage for S3Storage {
             (Some(_), None) => return Err(malformed("the server ignored the range")),
         };
         let pieces = S3Pieces { body: answer.body, arrived: Bytes::new(), left };
-        Ok(ObjectReader { object_bytes, pieces: Box::new(pieces) })
+        Ok(ObjectReader { object_bytes, is_checked: false, pieces: Box::new(pieces) })
     }
 
     async fn size(&self, object: &ObjectRef) -> Result<Option<u64>, StorageError> {
@@ -343,7 +343,7 @@ impl Shared {
         let size = self.size(key, "opening an object").await?;
         let object_bytes = size.ok_or_else(|| StorageError::NotFound(key.clone()))?;
         let pieces = S3Pieces { body: ByteStream::default(), arrived: Bytes::new(), left: 0 };
-        Ok(ObjectReader { object_bytes, pieces: Box::new(pieces) })
+        Ok(ObjectReader { object_bytes, is_checked: false, pieces: Box::new(pieces) })
     }
 }
 

@@ -223,6 +223,9 @@ pub trait Incoming: Send {
 pub struct ObjectReader {
     /// Size of the whole object in bytes, whatever range was asked for.
     pub object_bytes: u64,
+    /// Each piece is compared with sums that were made when the object was stored, and is [`StorageError::Corrupt`] when it is not what
+    /// it was. Without, a reader of the whole object compares its digest.
+    pub is_checked: bool,
     /// Its bytes, or those of the range, in pieces of at most [`PIECE_BYTES_MAX`].
     pub pieces: Box<dyn Pieces>,
 }

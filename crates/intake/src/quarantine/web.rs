@@ -220,7 +220,7 @@ async fn object(
     page.catalog
         .note_quarantined(&known, &person.actor(), Action::QuarantineRetrieved, page.clock.now())
         .await?;
-    let ObjectReader { object_bytes, pieces } =
+    let ObjectReader { object_bytes, pieces, .. } =
         page.intake.storage.read(&known.object, None).await.map_err(|error| unreadable(&error))?;
     let content = stream::try_unfold(pieces, |mut pieces| async move {
         let piece = pieces.next().await.map_err(std::io::Error::other)?;

@@ -48,7 +48,7 @@ impl Storage for Memory {
         let place = |at: u64| usize::try_from(at).unwrap().min(object.len());
         let part = range.map_or(0..object.len(), |range| place(range.start)..place(range.end));
         let pieces = Box::new(Rest(object.slice(part)));
-        Ok(ObjectReader { object_bytes: object.len() as u64, pieces })
+        Ok(ObjectReader { object_bytes: object.len() as u64, is_checked: false, pieces })
     }
 
     async fn size(&self, object: &ObjectRef) -> Result<Option<u64>, StorageError> {

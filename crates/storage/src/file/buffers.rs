@@ -12,6 +12,8 @@ use std::{
 use bytes::Bytes;
 use memmap2::MmapMut;
 
+use super::sums::{Summing, Sums};
+
 /// Bytes of one piece; a multiple of every alignment that direct writes ask for.
 pub(super) const PIECE_BYTES: usize = 256 * 1024;
 
@@ -51,6 +53,17 @@ impl Drop for Piece {
 }
 
 impl Buffers {
+    /// Memory for reading so many bytes, at most [`PIECE_BYTES`]; what `fill` puts there is given on. `None` when no piece is left.
+    pub(super) fn filled<E>(
+        &self,
+        bytes: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Option<Result<Bytes, E>> {
+        let mut piece = self.piece()?;
+        let filled = fill(piece.bytes_mut().get_mut(..bytes)?);
+        Some(filled.map(|()| Bytes::from_owner(Part(piece)).slice(..bytes)))
+    }
+
     fn piece(&self) -> Option<Piece> {
         if self.shared.out.fetch_add(1, Ordering::AcqRel) >= PIECES_MAX {
             self.shared.out.fetch_sub(1, Ordering::AcqRel);
@@ -84,12 +97,13 @@ pub(super) struct Held {
     /// Where the next byte goes, counted from the start of the first piece.
     end: usize,
     before: usize,
+    summing: Summing,
 }
 
 impl Held {
     /// Nothing yet, `before` bytes from the start, which must be fewer than [`PIECE_BYTES`].
-    pub(super) const fn new(buffers: Buffers, before: usize) -> Self {
-        Self { buffers, pieces: Vec::new(), end: before, before }
+    pub(super) fn new(buffers: Buffers, before: usize) -> Self {
+        Self { buffers, pieces: Vec::new(), end: before, before, summing: Summing::new(before) }
     }
 
     /// Bytes of the object.
@@ -112,6 +126,7 @@ impl Held {
             let at = self.end % PIECE_BYTES;
             let (now, later) = bytes.split_at(bytes.len().min(PIECE_BYTES - at));
             self.pieces[self.end / PIECE_BYTES].bytes_mut()[at..at + now.len()].copy_from_slice(now);
+            self.summing.push(now);
             self.end += now.len();
             bytes = later;
         }
@@ -135,7 +150,15 @@ impl Held {
     pub(super) fn filled(&mut self, bytes: usize) -> &[u8] {
         let (number, at) = (self.end / PIECE_BYTES, self.end % PIECE_BYTES);
         self.end += bytes;
-        self.pieces.get(number).map_or(&[], |piece| &piece.bytes()[at..at + bytes])
+        let Some(piece) = self.pieces.get(number) else { return &[] };
+        let filled = &piece.bytes()[at..at + bytes];
+        self.summing.push(filled);
+        filled
+    }
+
+    /// The sums of what came so far, counted from the start of the first piece; what comes later is not summed.
+    pub(super) fn sums(&mut self) -> Sums {
+        std::mem::replace(&mut self.summing, Summing::new(self.end)).finish()
     }
 
     /// Writes what stands before the object, and fills up with zeros to a multiple of `block`, which divides [`PIECE_BYTES`].

@@ -27,7 +27,10 @@ use self::{
     record::{BLOCK_BYTES, HEAD_BYTES},
     writing::Writer,
 };
-use super::buffers::{Buffers, Held};
+use super::{
+    buffers::{Buffers, Held},
+    reading::Patience,
+};
 
 /// The folder of packs, below the root. Its name can be no centre's id.
 const PACKS: &str = ".packs";
@@ -115,7 +118,7 @@ impl Packs {
 
     /// Removes an object by making a hole where it is; a pack of holes goes. One that is not there is no error.
     pub(super) fn remove(&self, spot: Spot, key: &ObjectKey) -> io::Result<()> {
-        let Some((_, head)) = self.find(spot, key)? else { return Ok(()) };
+        let Some((_, head)) = self.find(spot, key, Patience::Wait)? else { return Ok(()) };
         let Some((path, is_open)) = self.path(spot.pack) else { return Ok(()) };
         let file = File::options().write(true).open(&path)?;
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
@@ -241,9 +244,11 @@ mod tests {
     }
 
     fn read(packs: &Packs, object: &ObjectRef) -> Option<Vec<u8>> {
-        let (file, at, length) = packs.object(Spot::of(object).unwrap().unwrap(), &object.key).unwrap()?;
-        let mut bytes = vec![0; usize::try_from(length).unwrap()];
-        file.read_exact_at(&mut bytes, at).unwrap();
+        let spot = Spot::of(object).unwrap().unwrap();
+        let opened = packs.object(spot, &object.key, Patience::Wait).unwrap()?;
+        let mut bytes = vec![0; usize::try_from(opened.bytes).unwrap()];
+        opened.file.read_exact_at(&mut bytes, opened.first).unwrap();
+        assert!(opened.sums.unwrap().hold(0, opened.head_bytes, &bytes));
         Some(bytes)
     }
 

@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     io,
-    os::unix::fs::FileExt as _,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -15,6 +14,7 @@ use super::{
     Packs, Spot,
     record::{self, BLOCK_BYTES, HEAD_BYTES, Head},
 };
+use crate::file::reading::{Opened, Patience, read_exact};
 
 /// Packs that stay open for reading, the one that was used last first.
 const HANDLES_MAX: usize = 64;
@@ -40,25 +40,41 @@ impl Handles {
 }
 
 impl Packs {
-    /// An object: the pack that has it, where its first byte stands there, and how many it has. `None` when it is not there.
+    /// Where an object lies; `None` when it is not there.
     pub(in crate::file) fn object(
         &self,
         spot: Spot,
         key: &ObjectKey,
-    ) -> io::Result<Option<(Arc<File>, u64, u64)>> {
-        let found = self.find(spot, key)?;
-        Ok(found.map(|(file, head)| (file, spot.at + HEAD_BYTES as u64, head.object_bytes)))
+        patience: Patience,
+    ) -> io::Result<Option<Opened>> {
+        let found = self.find(spot, key, patience)?;
+        let opened = |(file, head): (_, Head)| Opened {
+            file,
+            first: spot.at + HEAD_BYTES as u64,
+            bytes: head.object_bytes,
+            head_bytes: HEAD_BYTES as u64,
+            sums: head.sums.map(Arc::new),
+        };
+        Ok(found.map(opened))
     }
 
-    pub(super) fn find(&self, spot: Spot, key: &ObjectKey) -> io::Result<Option<(Arc<File>, Head)>> {
-        let Some(file) = self.file(spot.pack)? else { return Ok(None) };
-        let head = head_at(&file, spot.pack, spot.at)?;
+    pub(super) fn find(
+        &self,
+        spot: Spot,
+        key: &ObjectKey,
+        patience: Patience,
+    ) -> io::Result<Option<(Arc<File>, Head)>> {
+        let Some(file) = self.file(spot.pack, patience)? else { return Ok(None) };
+        let head = head_at(&file, spot.pack, spot.at, patience)?;
         Ok(head.filter(|head| head.key == *key).map(|head| (file, head)))
     }
 
-    fn file(&self, pack: Uuid) -> io::Result<Option<Arc<File>>> {
+    fn file(&self, pack: Uuid, patience: Patience) -> io::Result<Option<Arc<File>>> {
         if let Some(file) = self.handles.get(pack) {
             return Ok(Some(file));
+        }
+        if patience == Patience::OnlyCached {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
         let Some((path, _)) = self.path(pack) else { return Ok(None) };
         let file = match File::open(&path) {
@@ -76,7 +92,7 @@ impl Packs {
 
     /// At most `limit` objects of a pack after a place in it.
     pub(super) fn records(&self, pack: Uuid, after: Option<u64>, limit: usize) -> io::Result<Vec<ObjectRef>> {
-        let Some(file) = self.file(pack)? else { return Ok(Vec::new()) };
+        let Some(file) = self.file(pack, Patience::Wait)? else { return Ok(Vec::new()) };
         let mut records = Vec::new();
         let from = after.unwrap_or(BLOCK_BYTES);
         walk(&file, pack, from, |at, head| {
@@ -102,12 +118,12 @@ impl Packs {
 /// Gives each record from `at` on with its place, until told to stop. Gaps are stepped over: holes at once, the rest block by block.
 fn walk(file: &File, pack: Uuid, mut at: u64, mut each: impl FnMut(u64, &Head) -> bool) -> io::Result<()> {
     let mut block = [0; HEAD_BYTES];
-    if read_full(file, &mut block, 0)? && !record::is_head_of(&block, pack) {
+    if read_full(file, &mut block, 0, Patience::Wait)? && !record::is_head_of(&block, pack) {
         return Err(io::Error::other(format!("the pack {} does not begin like one", pack.simple())));
     }
     let length = file.metadata()?.len();
     while at < length {
-        match head_at(file, pack, at)? {
+        match head_at(file, pack, at, Patience::Wait)? {
             Some(head) => {
                 if !each(at, &head) {
                     return Ok(());
@@ -134,14 +150,14 @@ fn next_data(file: &File, from: u64) -> io::Result<Option<u64>> {
     }
 }
 
-fn head_at(file: &File, pack: Uuid, at: u64) -> io::Result<Option<Head>> {
+fn head_at(file: &File, pack: Uuid, at: u64, patience: Patience) -> io::Result<Option<Head>> {
     let mut bytes = [0; HEAD_BYTES];
-    Ok(if read_full(file, &mut bytes, at)? { Head::read(&bytes, pack, at) } else { None })
+    Ok(if read_full(file, &mut bytes, at, patience)? { Head::read(&bytes, pack, at) } else { None })
 }
 
 /// Fills the buffer; `false` when the file ends before.
-fn read_full(file: &File, buffer: &mut [u8], at: u64) -> io::Result<bool> {
-    match file.read_exact_at(buffer, at) {
+fn read_full(file: &File, buffer: &mut [u8], at: u64, patience: Patience) -> io::Result<bool> {
+    match read_exact(file, buffer, at, patience) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(error),

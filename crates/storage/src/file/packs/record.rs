@@ -7,6 +7,9 @@
 use domain::{digest::Sha256Digest, object::ObjectKey};
 use uuid::Uuid;
 
+use super::OBJECT_BYTES_MAX;
+use crate::file::sums::{SUM_BYTES, Sums};
+
 /// What records are aligned to: the block of the filesystems and disks that direct writes meet.
 pub(super) const BLOCK_BYTES: u64 = 4096;
 
@@ -17,6 +20,12 @@ const MAGIC: &[u8; 8] = b"TLRDREC1";
 const KEY_AT: usize = 42;
 /// The head's own checksum is its end.
 const SEAL_AT: usize = HEAD_BYTES - 8;
+/// Most sums of a record: those of the largest object and its head.
+const SUMS_MAX: usize = (HEAD_BYTES + OBJECT_BYTES_MAX).div_ceil(SUM_BYTES);
+const SUMS_AT: usize = SEAL_AT - 4 * SUMS_MAX;
+/// Says that sums follow. Records without them, which were written before there were any, have zeros here.
+const SUMS_MARK: &[u8; 2] = b"C1";
+const SUMS_MARK_AT: usize = SUMS_AT - SUMS_MARK.len();
 
 /// The head of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +34,8 @@ pub(super) struct Head {
     pub object_bytes: u64,
     /// Which object.
     pub key: ObjectKey,
+    /// The sums of the record behind its head, where it has some.
+    pub sums: Option<Sums>,
 }
 
 impl Head {
@@ -42,7 +53,12 @@ impl Head {
         bytes[24..32].copy_from_slice(&at.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.object_bytes.to_le_bytes());
         bytes[40..42].copy_from_slice(&u16::try_from(key.len()).ok()?.to_le_bytes());
-        bytes[KEY_AT..SEAL_AT].get_mut(..key.len())?.copy_from_slice(key);
+        bytes[KEY_AT..SUMS_MARK_AT].get_mut(..key.len())?.copy_from_slice(key);
+        if let Some(Sums(sums)) = &self.sums {
+            bytes[SUMS_MARK_AT..SUMS_AT].copy_from_slice(SUMS_MARK);
+            let places = bytes[SUMS_AT..SEAL_AT].chunks_exact_mut(4);
+            places.zip(sums).for_each(|(place, sum)| place.copy_from_slice(&sum.to_le_bytes()));
+        }
         let seal = seal(&bytes);
         bytes[SEAL_AT..].copy_from_slice(&seal);
         Some(bytes)
@@ -59,9 +75,15 @@ impl Head {
             return None;
         }
         let length = usize::from(u16::from_le_bytes([bytes[40], bytes[41]]));
-        let key = bytes[KEY_AT..SEAL_AT].get(..length)?;
+        let key = bytes[KEY_AT..SUMS_MARK_AT].get(..length)?;
         let key = std::str::from_utf8(key).ok().and_then(ObjectKey::parse)?;
-        Some(Self { object_bytes: number(32), key })
+        let object_bytes = number(32);
+        let is_summed = bytes[SUMS_MARK_AT..SUMS_AT] == *SUMS_MARK;
+        let count = usize::try_from(Sums::count(HEAD_BYTES as u64 + object_bytes)).unwrap_or(usize::MAX);
+        let sum = |place: &[u8]| place.try_into().map_or(0, u32::from_le_bytes);
+        let sums =
+            is_summed.then(|| Sums(bytes[SUMS_AT..SEAL_AT].chunks_exact(4).take(count).map(sum).collect()));
+        Some(Self { object_bytes, key, sums })
     }
 }
 
@@ -108,7 +130,7 @@ mod tests {
             instance: SopInstanceUid::parse(&long).unwrap(),
             sha256: Sha256Digest::of(b"x"),
         };
-        Head { object_bytes: 4000, key: name.key() }
+        Head { object_bytes: 4000, key: name.key(), sums: None }
     }
 
     #[test]
@@ -117,7 +139,13 @@ mod tests {
         let bytes = head.to_bytes(pack, 8192).unwrap();
         assert_eq!(Head::read(&bytes, pack, 8192), Some(head.clone()));
         assert_eq!(head.record_bytes(), 8192);
-        assert_eq!(Head { object_bytes: 4096 - 512, ..head }.record_bytes(), 4096);
+        assert_eq!(Head { object_bytes: 4096 - 512, ..head.clone() }.record_bytes(), 4096);
+        for object_bytes in [1, SUM_BYTES as u64 - 512, SUM_BYTES as u64, OBJECT_BYTES_MAX as u64] {
+            let count = u32::try_from(Sums::count(512 + object_bytes)).unwrap();
+            let sums = Some(Sums((0..count).map(|number| u32::MAX - number).collect()));
+            let head = Head { object_bytes, sums, ..head.clone() };
+            assert_eq!(Head::read(&head.to_bytes(pack, 4096).unwrap(), pack, 4096), Some(head));
+        }
     }
 
     #[test]

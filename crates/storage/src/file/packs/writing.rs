@@ -115,8 +115,8 @@ impl Writing {
     }
 
     /// Adds an object to the run; a pack that has no room for it ends with what it has.
-    fn add(&mut self, held: Held, key: &ObjectKey) -> io::Result<ObjectRef> {
-        let head = Head { object_bytes: held.len() as u64, key: key.clone() };
+    fn add(&mut self, mut held: Held, key: &ObjectKey) -> io::Result<ObjectRef> {
+        let head = Head { object_bytes: held.len() as u64, key: key.clone(), sums: Some(held.sums()) };
         let record_bytes = head.record_bytes();
         if record_bytes + BLOCK_BYTES > self.pack_bytes_max {
             return Err(io::ErrorKind::FileTooLarge.into());
