@@ -22,6 +22,7 @@ use crate::{
     config::CatalogConfig,
     dialect::{BUSY_TIMEOUT_MS, Dialect},
     error::{OpenError, Problem},
+    identities::Identities,
     images::Remembered,
     scribe::{Expected, Scribe},
     sql::{Columns as _, Sql},
@@ -44,6 +45,7 @@ pub struct SqlCatalog {
     readers: AnyPool,
     file: Option<PathBuf>,
     remembered: Arc<Remembered>,
+    identities: Arc<Identities>,
     /// With SQLite only.
     scribe: Option<Scribe>,
     turns: Arc<tokio::sync::Mutex<()>>,
@@ -267,6 +269,7 @@ impl SqlCatalog {
             readers,
             file: Some(path),
             remembered: Arc::default(),
+            identities: Arc::default(),
             scribe: Some(scribe),
             turns: Arc::default(),
         })
@@ -283,6 +286,7 @@ impl SqlCatalog {
             readers: pool,
             file: None,
             remembered: Arc::default(),
+            identities: Arc::default(),
             scribe: None,
             turns: Arc::default(),
         })
@@ -291,6 +295,11 @@ impl SqlCatalog {
     /// What is known of studies whose images are arriving.
     pub(crate) fn remembered(&self) -> &Remembered {
         &self.remembered
+    }
+
+    /// Who was let in lately.
+    pub(crate) fn identities(&self) -> &Identities {
+        &self.identities
     }
 
     pub(crate) const fn dialect(&self) -> Dialect {

@@ -412,6 +412,7 @@ impl Directory for SqlCatalog {
         let put = transact!(self, "keeping a person", |change| {
             put_person(change, person, password_hash, by, at)
         });
+        self.identities().sessions.forget();
         put.map_err(ChangeError::Catalog)?.map_err(ChangeError::Refused)
     }
 
@@ -439,28 +440,49 @@ impl Directory for SqlCatalog {
     }
 
     async fn session(&self, secret: Sha256Digest, now: Timestamp) -> Known<Option<(Session, Person)>> {
-        read!(self, "looking up a session", |connection| session(connection, secret, now))
+        let asked = match self.identities().sessions.get(secret) {
+            Ok(known) => return Ok(Some(known).filter(|(session, _)| session.expires > now)),
+            Err(asked) => asked,
+        };
+        let found = read!(self, "looking up a session", |connection| session(connection, secret, now))?;
+        if let Some(found) = &found {
+            self.identities().sessions.keep(secret, asked, found);
+        }
+        Ok(found)
     }
 
     async fn extend_session(&self, secret: Sha256Digest, expires: Timestamp) -> Known<()> {
-        transact!(self, "extending a session", |change| async {
+        let extended = transact!(self, "extending a session", |change| async {
             let sql =
                 Sql::new("UPDATE session SET expires = $2 WHERE secret = $1").bind(secret).bind(expires);
             sql.execute(change).await
-        })
-        .map(drop)
+        });
+        self.identities().sessions.forget();
+        extended.map(drop)
     }
 
     async fn close_session(&self, secret: Sha256Digest, at: Timestamp) -> Known<()> {
-        transact!(self, "closing a session", |change| close_session(change, secret, at))
+        let closed = transact!(self, "closing a session", |change| close_session(change, secret, at));
+        self.identities().sessions.forget();
+        closed
     }
 
     async fn put_token(&self, token: &Token, by: &Actor) -> Known<()> {
-        transact!(self, "keeping a token", |change| put_token(change, token, by))
+        let kept = transact!(self, "keeping a token", |change| put_token(change, token, by));
+        self.identities().tokens.forget();
+        kept
     }
 
     async fn token(&self, secret: Sha256Digest) -> Known<Option<Token>> {
-        read!(self, "looking up a token", |connection| token(connection, secret))
+        let asked = match self.identities().tokens.get(secret) {
+            Ok(known) => return Ok(Some(known)),
+            Err(asked) => asked,
+        };
+        let found = read!(self, "looking up a token", |connection| token(connection, secret))?;
+        if let Some(found) = &found {
+            self.identities().tokens.keep(secret, asked, found);
+        }
+        Ok(found)
     }
 
     async fn put_physician(&self, physician: &Physician, by: &Actor, at: Timestamp) -> Known<()> {
