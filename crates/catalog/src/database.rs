@@ -22,6 +22,7 @@ use crate::{
     config::CatalogConfig,
     dialect::{BUSY_TIMEOUT_MS, Dialect},
     error::{OpenError, Problem},
+    glance::Glance,
     identities::Identities,
     images::Remembered,
     scribe::{Expected, Scribe},
@@ -48,6 +49,8 @@ pub struct SqlCatalog {
     identities: Arc<Identities>,
     /// With SQLite only.
     scribe: Option<Scribe>,
+    /// With SQLite only.
+    glance: Option<Arc<Glance>>,
     turns: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -267,6 +270,7 @@ impl SqlCatalog {
             dialect: Dialect::Sqlite,
             writers,
             readers,
+            glance: Some(Arc::new(Glance::over(&path))),
             file: Some(path),
             remembered: Arc::default(),
             identities: Arc::default(),
@@ -284,6 +288,7 @@ impl SqlCatalog {
             dialect: Dialect::Postgres,
             writers: pool.clone(),
             readers: pool,
+            glance: None,
             file: None,
             remembered: Arc::default(),
             identities: Arc::default(),
@@ -300,6 +305,11 @@ impl SqlCatalog {
     /// Who was let in lately.
     pub(crate) fn identities(&self) -> &Identities {
         &self.identities
+    }
+
+    /// The quick way to one row, where there is one.
+    pub(crate) fn glance(&self) -> Option<&Glance> {
+        self.glance.as_deref()
     }
 
     pub(crate) const fn dialect(&self) -> Dialect {

@@ -11,7 +11,7 @@ use domain::{
     audit::Action,
     digest::ImageSetDigest,
     id::CentreId,
-    image::{Arrival, ArrivalOutcome, FrameIndex, Instance},
+    image::{Arrival, ArrivalOutcome, Instance},
     port::catalog::{Images, Known, StudyFilter},
     study::{Belief, Evidence, ImageSet, Series, Study, StudyKey},
     task::{NewTask, TaskKind},
@@ -219,21 +219,26 @@ impl Images for SqlCatalog {
     }
 
     async fn instance(&self, centre: &CentreId, sop_instance: &SopInstanceUid) -> Known<Option<Instance>> {
-        // With where its frames are, if that is known of this content: a frame is then one look-up and one read.
-        let mut sql = Sql::new(
-            "SELECT instance.*, f.layout FROM instance LEFT JOIN instance_frames f ON f.centre = instance.centre
-                 AND f.sop_instance = instance.sop_instance AND f.file_sha256 = instance.file_sha256
-             WHERE instance.centre = $1 AND instance.sop_instance = $2",
-        )
-        .bind(centre)
-        .bind(sop_instance);
-        sql.push(SHOWN);
+        let sql = || {
+            // With where its frames are, if that is known of this content: a frame is then one look-up and one read.
+            let mut sql = Sql::new(
+                "SELECT instance.*, f.layout FROM instance LEFT JOIN instance_frames f ON f.centre = instance.centre
+                     AND f.sop_instance = instance.sop_instance AND f.file_sha256 = instance.file_sha256
+                 WHERE instance.centre = $1 AND instance.sop_instance = $2",
+            )
+            .bind(centre)
+            .bind(sop_instance);
+            sql.push(SHOWN);
+            sql
+        };
+        if let Some(Ok(found)) =
+            self.glance().map(|glance| glance.first(sql(), |row| row::read_instance_with_frames(row)))
+        {
+            return Ok(found);
+        }
         read!(self, "looking up an instance", |connection| async {
-            let Some(row) = sql.first(connection).await? else { return Ok(None) };
-            let mut instance = row::read_instance(&row)?;
-            instance.attributes.frame_index =
-                row.bytes_maybe("layout")?.map(|layout| FrameIndex(layout.into()));
-            Ok(Some(instance))
+            let row = sql().first(connection).await?;
+            row.as_ref().map(row::read_instance_with_frames).transpose()
         })
     }
 

@@ -20,6 +20,7 @@ mod dialect;
 mod directory;
 mod documents;
 mod error;
+mod glance;
 mod identities;
 mod images;
 mod orders;

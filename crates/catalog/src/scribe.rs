@@ -7,7 +7,7 @@
 
 use std::{path::Path, sync::mpsc, thread};
 
-use rusqlite::{Connection, OpenFlags, types::ToSqlOutput};
+use rusqlite::{Connection, OpenFlags, Statement, types::ToSqlOutput};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -89,18 +89,24 @@ fn write(connection: &Connection, statements: Vec<Expected>) -> rusqlite::Result
     for Expected { statement, rows } in statements {
         let (text, values) = statement.into_parts();
         let mut prepared = connection.prepare_cached(&text)?;
-        for index in 1..=prepared.parameter_count() {
-            let number =
-                prepared.parameter_name(index).and_then(|name| name.strip_prefix('$')?.parse::<usize>().ok());
-            let value = number.and_then(|number| values.get(number.checked_sub(1)?));
-            let value = value.ok_or(rusqlite::Error::InvalidParameterCount(index, values.len()))?;
-            prepared.raw_bind_parameter(index, value)?;
-        }
+        bind(&mut prepared, &values)?;
         if prepared.raw_execute()? != rows {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Gives a statement its values, which it calls by their numbers.
+pub(crate) fn bind(prepared: &mut Statement<'_>, values: &[Value]) -> rusqlite::Result<()> {
+    for index in 1..=prepared.parameter_count() {
+        let number =
+            prepared.parameter_name(index).and_then(|name| name.strip_prefix('$')?.parse::<usize>().ok());
+        let value = number.and_then(|number| values.get(number.checked_sub(1)?));
+        let value = value.ok_or(rusqlite::Error::InvalidParameterCount(index, values.len()))?;
+        prepared.raw_bind_parameter(index, value)?;
+    }
+    Ok(())
 }
 
 impl rusqlite::ToSql for Value {
@@ -121,7 +127,7 @@ impl From<rusqlite::Error> for Problem {
                 Self::from_sqlite(failure.extended_code, words)
             }
             // The others quote values of ours.
-            _ => Self::refused("a statement for an arrival does not fit its values"),
+            _ => Self::refused("a statement does not fit its values"),
         }
     }
 }

@@ -346,7 +346,7 @@ pub(crate) fn instance_values(sql: &mut Sql, instance: &Instance, received: Time
 }
 
 /// Reads a row of `instance`.
-pub(crate) fn read_instance(row: &AnyRow) -> Result<Instance, Problem> {
+pub(crate) fn read_instance(row: &impl Columns) -> Result<Instance, Problem> {
     Ok(Instance {
         centre: row.centre("centre")?,
         study: row.study_uid("study")?,
@@ -370,4 +370,11 @@ pub(crate) fn read_instance(row: &AnyRow) -> Result<Instance, Problem> {
         },
         received: row.time("received")?,
     })
+}
+
+/// Reads a row of `instance` with the `layout` of `instance_frames`.
+pub(crate) fn read_instance_with_frames(row: &impl Columns) -> Result<Instance, Problem> {
+    let mut instance = read_instance(row)?;
+    instance.attributes.frame_index = row.bytes_maybe("layout")?.map(|layout| FrameIndex(layout.into()));
+    Ok(instance)
 }
