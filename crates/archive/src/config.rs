@@ -13,6 +13,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Memory for metadata of series that were asked for before, in bytes.
     pub metadata_cache_bytes: usize,
+    /// Memory for pictures that were made before, in bytes.
+    pub picture_cache_bytes: usize,
     /// Objects read at one time for one metadata request.
     pub objects_at_once: usize,
     /// From the request of a picture to its answer, in seconds, the wait for its turn included.
@@ -26,6 +28,7 @@ impl Default for Config {
         Self {
             public_url: None,
             metadata_cache_bytes: 64 << 20,
+            picture_cache_bytes: 16 << 20,
             objects_at_once: 12,
             picture_seconds_max: 30,
             peers: peers::Settings::default(),

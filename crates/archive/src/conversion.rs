@@ -11,7 +11,7 @@ use gate::Problem;
 use imaging::{
     guard::{Flaw, GuardedHeader, Refusal},
     json,
-    sniff::{self, Sniffed},
+    sniff::{self, Place as DataSetPlace, Sniffed},
 };
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
@@ -62,13 +62,25 @@ pub(crate) struct Beginning {
 
 /// Reads the beginning of an object.
 pub(crate) async fn beginning(storage: &dyn Storage, instance: &Instance) -> Result<Beginning, HeaderError> {
-    let end = instance.attributes.header_bytes.saturating_add(AFTER_HEADER_BYTES).min(instance.bytes);
+    let bytes = first_bytes(storage, instance, AFTER_HEADER_BYTES).await?;
+    with_header(bytes.len(), move || Ok(Beginning { header: guarded(&bytes)?, bytes })).await?
+}
+
+/// Reads the header of an object as it is stored, without its file meta, for who guards it: a process that works on its pixels.
+pub(crate) async fn unguarded(storage: &dyn Storage, instance: &Instance) -> Result<Bytes, HeaderError> {
+    let bytes = first_bytes(storage, instance, 0).await?;
+    let place = data_set(&bytes)?;
+    Ok(bytes.slice(place.at..))
+}
+
+/// The bytes of an object up to the end of its header, and some more.
+async fn first_bytes(storage: &dyn Storage, instance: &Instance, more: u64) -> Result<Bytes, HeaderError> {
+    let end = instance.attributes.header_bytes.saturating_add(more).min(instance.bytes);
     let limit = usize::try_from(BEGINNING_BYTES_MAX).unwrap_or(usize::MAX);
     if end > BEGINNING_BYTES_MAX {
         return Err(HeaderError::TooLarge);
     }
-    let bytes = fetch::bytes(storage, instance, 0..end, limit).await?;
-    with_header(bytes.len(), move || Ok(Beginning { header: guarded(&bytes)?, bytes })).await?
+    Ok(fetch::bytes(storage, instance, 0..end, limit).await?)
 }
 
 /// An object as DICOM JSON.
@@ -151,12 +163,17 @@ impl From<HeaderError> for Problem {
 }
 
 fn guarded(beginning: &[u8]) -> Result<GuardedHeader, HeaderError> {
-    let place = match sniff::part10(beginning, true) {
-        Sniffed::DataSet(place) => place,
-        Sniffed::More => return Err(HeaderError::NotDicom("it ends too early")),
-        Sniffed::NotDicom(why) => return Err(HeaderError::NotDicom(why)),
-    };
+    let place = data_set(beginning)?;
     GuardedHeader::of_beginning(&beginning[place.at..], &place.transfer_syntax).map_err(HeaderError::Refused)
+}
+
+/// Where the data set of an object begins, and how it is written.
+fn data_set(beginning: &[u8]) -> Result<DataSetPlace, HeaderError> {
+    match sniff::part10(beginning, true) {
+        Sniffed::DataSet(place) => Ok(place),
+        Sniffed::More => Err(HeaderError::NotDicom("it ends too early")),
+        Sniffed::NotDicom(why) => Err(HeaderError::NotDicom(why)),
+    }
 }
 
 fn from_catalog(instance: &Instance) -> Map<String, Value> {

@@ -49,6 +49,25 @@ pub(crate) async fn bytes(
     Ok(all.into())
 }
 
+/// A range of an object as the pieces that it is read in, without copying them together.
+pub(crate) async fn in_pieces(
+    storage: &dyn Storage,
+    instance: &Instance,
+    range: Range<u64>,
+) -> Result<Vec<Bytes>, StorageError> {
+    let expected = range.end - range.start;
+    let mut reader = storage.read(&instance.object, Some(range)).await?;
+    let (mut all, mut bytes) = (Vec::new(), 0);
+    while let Some(piece) = reader.pieces.next().await? {
+        bytes += piece.len() as u64;
+        all.push(piece);
+    }
+    if reader.object_bytes != instance.bytes || bytes != expected {
+        return Err(StorageError::Corrupt(instance.object.key.clone()));
+    }
+    Ok(all)
+}
+
 /// What a broken store means to a body that is on its way already.
 pub(crate) fn broken_off(error: StorageError) -> io::Error {
     tracing::error!(error = &error as &dyn std::error::Error, "an answer breaks off");

@@ -334,7 +334,7 @@ fn stored_parts(
             (form.is_big_endian && shape.bits_allocated > 8).then_some(shape.bits_allocated as usize / 8);
         async move {
             if place.skip_bits > 0 || turned.is_some() {
-                let mut bytes = in_memory(&*storage, &instance, &place).await?;
+                let mut bytes = in_memory(&*storage, &instance, &place).await?.concat();
                 move_bits(&mut bytes, place.skip_bits, shape.frame_bits());
                 bytes.chunks_exact_mut(turned.unwrap_or(1)).for_each(<[u8]>::reverse);
                 let count = Some(bytes.len() as u64);
@@ -377,19 +377,19 @@ async fn content(
     Ok(pieces.flat_map(wanted).boxed())
 }
 
-/// The bytes of one frame in memory.
+/// The bytes of one frame in memory, in pieces.
 pub(crate) async fn in_memory(
     storage: &dyn Storage,
     instance: &Instance,
     place: &FramePlace,
-) -> Result<Vec<u8>, StorageError> {
-    let bytes_max = usize::try_from(MOVED_BYTES_MAX).unwrap_or(usize::MAX);
+) -> Result<Vec<Bytes>, StorageError> {
     if place.bytes() > MOVED_BYTES_MAX {
+        let bytes_max = usize::try_from(MOVED_BYTES_MAX).unwrap_or(usize::MAX);
         return Err(StorageError::TooLarge { bytes_max });
     }
     let mut all = Vec::new();
     for range in place.parts.iter().cloned() {
-        all.extend_from_slice(&fetch::bytes(storage, instance, range, bytes_max).await?);
+        all.extend(fetch::in_pieces(storage, instance, range).await?);
     }
     Ok(all)
 }

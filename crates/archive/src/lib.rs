@@ -16,6 +16,7 @@ mod accept;
 mod address;
 mod audit;
 mod bulk;
+mod cache;
 mod capabilities;
 mod config;
 mod conversion;
@@ -42,6 +43,8 @@ use std::sync::{Arc, Mutex};
 
 use axum::{Router, routing::get};
 use domain::port::{Catalog, Clock, Pixels, Storage};
+
+use cache::Cache;
 
 pub use config::Config;
 pub use documents::{DocumentError, Documents};
@@ -71,7 +74,10 @@ struct Shared {
     clock: Arc<dyn Clock>,
     config: Config,
     seen: Mutex<audit::Seen>,
-    metadata: Mutex<metadata::Cache>,
+    /// Documents that were asked for lately, and their texts.
+    metadata: Mutex<Cache<metadata::Name>>,
+    /// Pictures that were asked for lately.
+    pictures: Mutex<Cache<rendered::Name>>,
     shapes: Mutex<frames::Shapes>,
 }
 
@@ -82,7 +88,8 @@ pub fn router(archive: Archive) -> Router {
     let Archive { catalog, storage, pixels, clock, config } = archive;
     let shared = Arc::new(Shared {
         seen: Mutex::default(),
-        metadata: Mutex::new(metadata::Cache::new(config.metadata_cache_bytes)),
+        metadata: Mutex::new(Cache::new(config.metadata_cache_bytes)),
+        pictures: Mutex::new(Cache::new(config.picture_cache_bytes)),
         shapes: Mutex::default(),
         catalog,
         storage,

@@ -53,6 +53,8 @@ impl TellsLimits for Told {
                 Unit::Bytes,
             )
             .set_by("archive.metadata_cache_bytes"),
+            Limit::new("Memory for pictures made before", count(config.picture_cache_bytes), Unit::Bytes)
+                .set_by("archive.picture_cache_bytes"),
         ];
         let mut refused = Vec::new();
         if let Some(places) = &self.places {

@@ -5,11 +5,7 @@
 //! another generation, so nothing kept is ever stale. A series without a current document is read with a few ranged reads at a time and
 //! written while it is read, and what was written is kept as its document.
 
-use std::{
-    collections::HashMap,
-    io,
-    sync::{Arc, PoisonError},
-};
+use std::{collections::HashMap, io, sync::PoisonError};
 
 use axum::{
     body::Body,
@@ -35,7 +31,7 @@ use crate::{
     Documents, Shared, State,
     accept::{Accepted, Described},
     address::{Target, instance_address},
-    conversion,
+    cache, conversion,
     document::{Document, Gzip, Hole, addressed, takes_gzip},
     documents::{self, Draft, FORM, Fresh, is_current},
     fetch::broken_off,
@@ -43,8 +39,6 @@ use crate::{
     validator::{Kept, Validator},
 };
 
-/// One series may take up this part of the whole cache.
-const SERIES_PART_OF_CACHE: usize = 4;
 /// Most bytes of documents that go out in one answer as they rest; of more, the texts go out one after another.
 const PACKED_BYTES_MAX: u64 = 64 << 20;
 
@@ -260,7 +254,7 @@ impl Shared {
             let object = object.clone();
             move |_| StorageError::Corrupt(object.clone())
         };
-        let bytes_max = self.config.metadata_cache_bytes / SERIES_PART_OF_CACHE;
+        let bytes_max = self.config.metadata_cache_bytes / cache::PART_MAX;
         if filled.text_bytes() > bytes_max as u64 {
             let pieces = filled.pieces().enumerate();
             let pieces = pieces.map(move |(place, piece)| Ok((place == 0, piece.map_err(&broken)?)));
@@ -342,81 +336,14 @@ async fn array(
 
 /// Names what is in memory: a document as it rests, or its text with addresses that begin so.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Name {
+pub(crate) struct Name {
     object: ObjectKey,
     base: Option<String>,
 }
 
-/// Documents that were asked for lately, and their texts, within a number of bytes.
-pub(crate) struct Cache {
-    bytes_max: usize,
-    bytes: usize,
-    turn: u64,
-    entries: HashMap<Arc<Name>, (Bytes, u64)>,
-}
-
-impl Cache {
-    /// An empty one.
-    pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, bytes: 0, turn: 0, entries: HashMap::new() }
-    }
-
-    fn get(&mut self, name: &Name) -> Option<Bytes> {
-        self.turn += 1;
-        let (bytes, turn) = self.entries.get_mut(name)?;
-        *turn = self.turn;
-        Some(bytes.clone())
-    }
-
-    fn put(&mut self, name: Name, bytes: Bytes) {
-        if bytes.len() > self.bytes_max / SERIES_PART_OF_CACHE {
-            return;
-        }
-        self.turn += 1;
-        self.bytes += bytes.len();
-        if let Some((old, _)) = self.entries.insert(Arc::new(name), (bytes, self.turn)) {
-            self.bytes -= old.len();
-        }
-        while self.bytes > self.bytes_max {
-            let oldest = self.entries.iter().min_by_key(|(_, (_, turn))| *turn).map(|(name, _)| name.clone());
-            let Some((old, _)) = oldest.and_then(|name| self.entries.remove(&name)) else { return };
-            self.bytes -= old.len();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use domain::{digest::Sha256Digest, id::CentreId, object::ObjectName, uid::StudyInstanceUid};
-
     use super::*;
-
-    fn name(number: u8) -> Name {
-        let name = ObjectName::SeriesDocument {
-            centre: CentreId::parse("c1").unwrap(),
-            study: StudyInstanceUid::parse("1.2").unwrap(),
-            series: SeriesInstanceUid::parse("1.2.3").unwrap(),
-            sha256: Sha256Digest::of(&[number]),
-        };
-        Name { object: name.key(), base: None }
-    }
-
-    #[test]
-    fn the_cache_stays_within_its_bytes_and_drops_what_was_not_used() {
-        let mut cache = Cache::new(100);
-        for generation in 0..4 {
-            cache.put(name(generation), Bytes::from(vec![0; 25]));
-        }
-        assert!(cache.get(&name(0)).is_some());
-        cache.put(name(4), Bytes::from(vec![0; 25]));
-        let kept: Vec<bool> = (0..5).map(|generation| cache.get(&name(generation)).is_some()).collect();
-        assert_eq!(kept, [true, false, true, true, true]);
-        assert_eq!(cache.bytes, 100);
-        cache.put(name(0), Bytes::from(vec![0; 5]));
-        assert_eq!(cache.bytes, 80);
-        cache.put(name(9), Bytes::from(vec![0; 26]));
-        assert!(cache.get(&name(9)).is_none());
-    }
 
     #[tokio::test]
     async fn a_broken_array_does_not_close() {

@@ -42,8 +42,8 @@ impl Frames {
             return Err(not_done(&why, &instance));
         }
         let (_, places) = frames::places(shared, &instance, numbers).await?;
-        let header = conversion::beginning(&*shared.storage, &instance).await?.header;
-        Ok(Self { instance, of: Of::Places { header: header.bytes.into(), places } })
+        let header = conversion::unguarded(&*shared.storage, &instance).await?;
+        Ok(Self { instance, of: Of::Places { header, places } })
     }
 
     /// How many.
@@ -70,12 +70,12 @@ impl Frames {
             }
             Of::Places { header, places } => {
                 let place = &places[index];
-                let bytes = frames::in_memory(&*shared.storage, &self.instance, place).await?;
+                let parts = frames::in_memory(&*shared.storage, &self.instance, place).await?;
                 PixelSource::Frame {
                     transfer_syntax: self.instance.transfer_syntax.clone(),
                     header: header.clone(),
                     number: place.number,
-                    parts: vec![bytes.into()],
+                    parts,
                     skip_bits: place.skip_bits,
                 }
             }

@@ -3,7 +3,7 @@
 //!
 //! Who makes them has a bounded number of places and of those who wait ([`domain::port::Pixels`]); nobody waits for ever.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use axum::{
     body::Body,
@@ -11,11 +11,13 @@ use axum::{
     http::{HeaderMap, HeaderValue, Uri, header},
     response::{IntoResponse as _, Response},
 };
+use bytes::Bytes;
 use domain::{
     Duration,
     audit::Action,
+    digest::Sha256Digest,
     image::Instance,
-    pixel::{PictureFormat, Region, Shading, Showing, Shown, Viewport, Window, WindowFunction},
+    pixel::{PictureFormat, Region, Shading, Showing, Viewport, Window, WindowFunction},
     study::StudyKey,
 };
 use futures::{StreamExt as _, future, stream};
@@ -332,7 +334,7 @@ pub(crate) async fn show(
         return Ok(response);
     }
     let picture = make(shared, &pick, &wish).await?;
-    let response = ([(header::CONTENT_TYPE, wish.format.media_type())], picture.file).into_response();
+    let response = ([(header::CONTENT_TYPE, wish.format.media_type())], picture).into_response();
     Ok(validator.put_on(warned(response, &wish)))
 }
 
@@ -358,7 +360,7 @@ async fn show_all(
         && let Some(pick) = picks.pop()
     {
         let picture = make(shared, &pick, &wish).await?;
-        let body = Body::from(picture.file);
+        let body = Body::from(picture);
         return Ok(warned(([(header::CONTENT_TYPE, wish.format.media_type())], body).into_response(), &wish));
     }
     let (shared, base, making) = (Arc::clone(shared), target.base.clone(), wish.clone());
@@ -368,8 +370,8 @@ async fn show_all(
         let location = format!("{address}/frames/{}/rendered", pick.number);
         async move {
             let picture = make(&shared, &pick, &wish).await?;
-            let bytes = Some(picture.file.len() as u64);
-            let content = stream::once(future::ready(Ok(picture.file))).boxed();
+            let bytes = Some(picture.len() as u64);
+            let content = stream::once(future::ready(Ok(picture))).boxed();
             Ok(Part { media_type: wish.format.media_type().to_owned(), location, bytes, content })
         }
     });
@@ -386,7 +388,26 @@ fn warned(mut response: Response, wish: &Wish) -> Response {
     response
 }
 
-async fn make(shared: &Shared, pick: &Pick, wish: &Wish) -> Result<Shown, Problem> {
+/// Names a picture: of which object, which frame, and how it is shown. Nothing else decides what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Name {
+    object: Sha256Digest,
+    number: u32,
+    /// In the words of [`Showing`], whose numbers have no hash.
+    showing: String,
+}
+
+/// The file of a picture.
+async fn make(shared: &Shared, pick: &Pick, wish: &Wish) -> Result<Bytes, Problem> {
+    let name = Name {
+        object: pick.instance.file_sha256,
+        number: pick.number,
+        showing: format!("{:?}", wish.showing),
+    };
+    let pictures = || shared.pictures.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(file) = pictures().get(&name) {
+        return Ok(file);
+    }
     let limit = Duration::from_secs(i64::try_from(shared.config.picture_seconds_max).unwrap_or(i64::MAX));
     let making = async {
         let frames = pixel::Frames::open(shared, pick.instance.clone(), &[pick.number]).await?;
@@ -396,10 +417,12 @@ async fn make(shared: &Shared, pick: &Pick, wish: &Wish) -> Result<Shown, Proble
         let source = frames.source(shared, 0).await?;
         shared.pixels.show(source, wish.showing).await.map_err(|error| not_done(&error, &pick.instance))
     };
-    tokio::select! {
-        shown = making => shown,
-        () = shared.clock.sleep(limit) => Err(busy("The picture takes too long to make.")),
-    }
+    let shown = tokio::select! {
+        shown = making => shown?,
+        () = shared.clock.sleep(limit) => return Err(busy("The picture takes too long to make.")),
+    };
+    pictures().put(name, shown.file.clone());
+    Ok(shown.file)
 }
 
 #[cfg(test)]

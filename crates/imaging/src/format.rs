@@ -146,6 +146,25 @@ pub(crate) struct Words {
 }
 
 impl Words {
+    /// What a table has for the stored bits of each sample, of at most sixteen bits.
+    pub(crate) fn look_up(&self, bytes: &[u8], table: &[u8]) -> Vec<u8> {
+        let Self { size, encoding, shift, mask } = *self;
+        if size != 2 || encoding.big_endian {
+            let mut found = Vec::with_capacity(bytes.len() / size);
+            self.each(bytes, |bits| found.push(table[bits as usize]));
+            return found;
+        }
+        // As long as every index of sixteen bits can be: the loop then needs no look at its end.
+        let mut all = vec![0; 1 << 16];
+        all[..table.len()].copy_from_slice(table);
+        let all: &[u8; 1 << 16] = all[..].try_into().expect("it was made so long");
+        let (shift, mask) = (shift as u16, mask as u16);
+        bytes
+            .chunks_exact(2)
+            .map(|b| all[usize::from(u16::from_le_bytes([b[0], b[1]]) >> shift & mask)])
+            .collect()
+    }
+
     /// The stored bits of each sample, as an index. The match stands outside of the loop, since this runs for every pixel.
     pub(crate) fn each(&self, bytes: &[u8], mut take: impl FnMut(u32)) {
         let Self { size, encoding, shift, mask } = *self;

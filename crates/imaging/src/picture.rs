@@ -358,6 +358,32 @@ fn placed(picture: DynamicImage, viewport: &Viewport) -> Result<DynamicImage, Pi
     Ok(picture.resize_exact(edge(width), edge(height), FilterType::Triangle))
 }
 
+/// Grey for the encoder, a row at a time; its own way takes a pixel at a time.
+struct Grey<'a> {
+    samples: &'a [u8],
+    width: u16,
+    height: u16,
+}
+
+impl jpeg_encoder::ImageBuffer for Grey<'_> {
+    fn get_jpeg_color_type(&self) -> jpeg_encoder::JpegColorType {
+        jpeg_encoder::JpegColorType::Luma
+    }
+
+    fn width(&self) -> u16 {
+        self.width
+    }
+
+    fn height(&self) -> u16 {
+        self.height
+    }
+
+    fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
+        let start = usize::from(y) * usize::from(self.width);
+        buffers[0].extend_from_slice(&self.samples[start..start + usize::from(self.width)]);
+    }
+}
+
 impl Rendered {
     /// Width and height in pixels.
     #[must_use]
@@ -396,15 +422,19 @@ impl Rendered {
     }
 
     fn jpeg(&self, quality: u8) -> Result<Vec<u8>, PictureError> {
-        let written = |_| PictureError::Write("JPEG has at most 65 535 pixels in a row".to_owned());
-        let (width, height) = (self.0.width().try_into(), self.0.height().try_into());
-        let (width, height) = (width.map_err(written)?, height.map_err(written)?);
-        let mut bytes = Vec::with_capacity(self.0.as_bytes().len() / 4);
-        let colour =
-            if self.is_grey() { jpeg_encoder::ColorType::Luma } else { jpeg_encoder::ColorType::Rgb };
-        jpeg_encoder::Encoder::new(&mut bytes, quality)
-            .encode(self.0.as_bytes(), width, height, colour)
-            .map_err(|error| PictureError::Write(error.to_string()))?;
+        let size = |edge: u32| u16::try_from(edge);
+        let (Ok(width), Ok(height)) = (size(self.0.width()), size(self.0.height())) else {
+            return Err(PictureError::Write("JPEG has at most 65 535 pixels in a row".to_owned()));
+        };
+        let samples = self.0.as_bytes();
+        let mut bytes = Vec::with_capacity(samples.len() / 4);
+        let encoder = jpeg_encoder::Encoder::new(&mut bytes, quality);
+        let written = if self.is_grey() {
+            encoder.encode_image(Grey { samples, width, height })
+        } else {
+            encoder.encode(samples, width, height, jpeg_encoder::ColorType::Rgb)
+        };
+        written.map_err(|error| PictureError::Write(error.to_string()))?;
         Ok(bytes)
     }
 

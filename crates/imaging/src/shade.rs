@@ -140,9 +140,9 @@ pub(crate) fn grey(
     facts: &Facts,
     shading: Option<Shading>,
 ) -> Vec<u8> {
-    let mut shades = Vec::with_capacity(format.pixels());
     let shading = shading.or(facts.shading);
     if format.stored > TABLE_BITS_MAX {
+        let mut shades = Vec::with_capacity(format.pixels());
         let (mut low, mut high) = (None::<i64>, None::<i64>);
         if shading.is_none() && facts.voi.is_none() {
             words.each(bytes, |bits| {
@@ -168,8 +168,7 @@ pub(crate) fn grey(
     let shader = Shader::of(facts, shading, all);
     let table: Vec<u8> =
         (0..values).map(|bits| shader.shade(facts.modality.of(format.value(bits)))).collect();
-    words.each(bytes, |bits| shades.push(table[bits as usize]));
-    shades
+    words.look_up(bytes, &table)
 }
 
 /// From modality values to shades from 0 to 255.

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Which messages these are: goes up whenever they change.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes of a prefix.
 pub const PREFIX_BYTES: usize = 16;
 /// Most bytes of a head.
@@ -183,7 +183,8 @@ impl Job {
                     number: *number,
                     skip_bits: *skip_bits,
                 };
-                (of, std::iter::once(header.clone()).chain(parts.iter().cloned()).collect())
+                // The frame first: whoever takes the header off its end has not to move it.
+                (of, parts.iter().cloned().chain([header.clone()]).collect())
             }
         };
         message(&wire::Job { ask, of }, body)
@@ -193,19 +194,18 @@ impl Job {
     ///
     /// # Errors
     /// When it is none.
-    pub fn read(head: &[u8], mut body: Bytes) -> Result<Self, ProtocolError> {
+    pub fn read(head: &[u8], mut body: Vec<u8>) -> Result<Self, ProtocolError> {
         let wire::Job { ask, of } =
             serde_json::from_slice(head).map_err(|_| ProtocolError("it is no piece of work"))?;
         let source = match of {
-            wire::Of::Object { number } => PixelSource::Object { file: body, number },
+            wire::Of::Object { number } => PixelSource::Object { file: body.into(), number },
             wire::Of::Frame { transfer_syntax, header_bytes, number, skip_bits } => {
                 let transfer_syntax = TransferSyntaxUid::parse(&transfer_syntax)
                     .map_err(|_| ProtocolError("its transfer syntax is no UID"))?;
-                if header_bytes > body.len() || skip_bits > 7 {
-                    return Err(ProtocolError("its header is longer than its body"));
-                }
-                let header = body.split_to(header_bytes);
-                PixelSource::Frame { transfer_syntax, header, number, parts: vec![body], skip_bits }
+                let frame_bytes = body.len().checked_sub(header_bytes).filter(|_| skip_bits <= 7);
+                let frame_bytes = frame_bytes.ok_or(ProtocolError("its header is longer than its body"))?;
+                let header = body.split_off(frame_bytes).into();
+                PixelSource::Frame { transfer_syntax, header, number, parts: vec![body.into()], skip_bits }
             }
         };
         match ask {
@@ -448,7 +448,7 @@ mod tests {
             Job::Recode(source, Target::JpegLs),
         ] {
             let (head, body) = sent(&job.message().unwrap());
-            assert_eq!(Job::read(&head, body).unwrap(), job);
+            assert_eq!(Job::read(&head, body.into()).unwrap(), job);
         }
         for done in [
             Done::Shown(Shown { file: Bytes::from_static(b"png"), width: 1, height: 2 }),
@@ -470,8 +470,8 @@ mod tests {
         assert!(prefix(b"GIF8", 10, 10).is_err());
         assert!(prefix(b"tlpx", HEAD_BYTES_MAX as u32 + 1, 10).is_err());
         assert!(prefix(b"tlpx", 10, BODY_BYTES_MAX + 1).is_err());
-        assert!(Job::read(b"{}", Bytes::new()).is_err() && Done::read(b"[1]", Bytes::new()).is_err());
+        assert!(Job::read(b"{}", Vec::new()).is_err() && Done::read(b"[1]", Bytes::new()).is_err());
         let beyond = br#"{"ask":{"recode":{"to":"1.2.840.10008.1.2.1"}},"of":{"frame":{"transfer_syntax":"1.2","header_bytes":9,"number":1,"skip_bits":0}}}"#;
-        assert!(Job::read(beyond, Bytes::from_static(b"short")).is_err());
+        assert!(Job::read(beyond, b"short".to_vec()).is_err());
     }
 }

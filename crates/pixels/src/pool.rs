@@ -41,6 +41,11 @@ const END_TIME_MAX: Duration = Duration::from_secs(5);
 #[cfg(target_os = "linux")]
 const PIPE_BYTES: usize = 1 << 20;
 
+/// Has glibc keep so much of what a piece of work gives back, since the next one wants as much: without, the system clears every page of
+/// every frame anew, which is a tenth of a picture's cost.
+const KEPT_MEMORY: [(&str, &str); 2] =
+    [("MALLOC_TRIM_THRESHOLD_", "16777216"), ("MALLOC_MMAP_THRESHOLD_", "8388608")];
+
 /// Works on pixels in children. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Pool(Arc<Shared>);
@@ -264,6 +269,7 @@ impl Shared {
             .arg(format!("--memory-bytes={}", config.memory_bytes))
             .arg(format!("--cpu-seconds={}", config.cpu_seconds()))
             .env_clear()
+            .envs(KEPT_MEMORY)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

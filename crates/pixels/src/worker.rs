@@ -58,7 +58,7 @@ fn receive(from: &mut File) -> io::Result<Option<Job>> {
     from.read_exact(&mut head)?;
     let mut body = vec![0; lengths.body];
     from.read_exact(&mut body)?;
-    Job::read(&head, body.into()).map(Some).map_err(io::Error::other)
+    Job::read(&head, body).map(Some).map_err(io::Error::other)
 }
 
 fn send(to: &mut File, message: &Message) -> io::Result<()> {
