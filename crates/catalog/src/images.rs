@@ -119,9 +119,13 @@ fn missing_images(study: &Study, expected: u32) -> NewTask {
 }
 
 async fn series(connection: &mut AnyConnection, study: &StudyKey) -> Result<Vec<Series>, Problem> {
-    let sql = Sql::new("SELECT * FROM series WHERE centre = $1 AND study = $2 AND instance_count > 0")
-        .bind(&study.centre)
-        .bind(&study.uid);
+    let sql = Sql::new(
+        "SELECT series.*, p.performed_date, p.performed_time, p.requests FROM series
+         LEFT JOIN series_procedure p
+             ON p.centre = series.centre AND p.study = series.study AND p.series = series.series
+         WHERE series.centre = $1 AND series.study = $2 AND series.instance_count > 0",
+    );
+    let sql = sql.bind(&study.centre).bind(&study.uid);
     let rows = sql.all(connection).await?;
     let mut series = rows.iter().map(row::read_series).collect::<Result<Vec<_>, _>>()?;
     series.sort_by(|a, b| {

@@ -7,7 +7,7 @@ use domain::{
     delivery::{Attempt, AttemptOutcome, Transport},
     digest::Sha256Digest,
     id::CentreId,
-    image::{Instance, InstanceAttributes, SeriesAttributes, Source, StudyAttributes},
+    image::{Instance, InstanceAttributes, RequestAttributes, SeriesAttributes, Source, StudyAttributes},
     object::{ObjectKey, ObjectRef},
     report::{DraftContent, DraftSection, KeyImage, QualityNote},
     study::{Belief, Completeness, Evidence},
@@ -322,6 +322,12 @@ pub(crate) struct WireHeader {
     series_description: Option<String>,
     body_part: Option<String>,
     protocol_name: Option<String>,
+    #[serde(default)]
+    performed_start_date: Option<Date>,
+    #[serde(default)]
+    performed_start_time: Option<String>,
+    #[serde(default)]
+    requests: Vec<WireRequest>,
     device: Option<String>,
     character_set: Option<String>,
 }
@@ -344,6 +350,9 @@ impl WireHeader {
             series_description: series.description.clone(),
             body_part: series.body_part.clone(),
             protocol_name: series.protocol_name.clone(),
+            performed_start_date: series.performed_start_date,
+            performed_start_time: series.performed_start_time.clone(),
+            requests: series.requests.iter().map(WireRequest::new).collect(),
             device: series.device.clone(),
             character_set: series.character_set.as_ref().map(ToString::to_string),
         }
@@ -371,10 +380,30 @@ impl WireHeader {
             description: self.series_description,
             body_part: self.body_part,
             protocol_name: self.protocol_name,
+            performed_start_date: self.performed_start_date,
+            performed_start_time: self.performed_start_time,
+            requests: self.requests.into_iter().map(WireRequest::read).collect(),
             device: self.device,
             character_set: self.character_set.as_deref().and_then(CharacterSetRule::parse),
         };
         (study, series)
+    }
+}
+
+/// [`RequestAttributes`].
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct WireRequest {
+    step: Option<String>,
+    procedure: Option<String>,
+}
+
+impl WireRequest {
+    pub(crate) fn new(request: &RequestAttributes) -> Self {
+        Self { step: request.scheduled_step.clone(), procedure: request.requested_procedure.clone() }
+    }
+
+    pub(crate) fn read(self) -> RequestAttributes {
+        RequestAttributes { scheduled_step: self.step, requested_procedure: self.procedure }
     }
 }
 

@@ -53,8 +53,26 @@ pub struct SeriesAttributes {
     pub protocol_name: Option<String>,
     /// (0008,0070) and (0008,1090), joined by a space.
     pub device: Option<String>,
+    /// Performed Procedure Step Start Date (0040,0244).
+    pub performed_start_date: Option<jiff::civil::Date>,
+    /// Performed Procedure Step Start Time (0040,0245).
+    pub performed_start_time: Option<String>,
+    /// Request Attributes Sequence (0040,0275): what was asked for; at most [`REQUESTS_MAX`].
+    pub requests: Vec<RequestAttributes>,
     /// How texts of its images are read, where a rule for the device or the centre said so when the first one came.
     pub character_set: Option<CharacterSetRule>,
+}
+
+/// Most items of a Request Attributes Sequence that are kept: a scan answers one request, seldom a few.
+pub const REQUESTS_MAX: usize = 16;
+
+/// An item of a Request Attributes Sequence (PS3.3 table 10-9), as far as lists need it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RequestAttributes {
+    /// Scheduled Procedure Step ID (0040,0009).
+    pub scheduled_step: Option<String>,
+    /// Requested Procedure ID (0040,1001).
+    pub requested_procedure: Option<String>,
 }
 
 /// What a header says about the instance, as far as lists, order and geometry need it.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use dicom_core::{Tag, VR};
-use domain::uid::TransferSyntaxUid;
+use domain::{image::REQUESTS_MAX, uid::TransferSyntaxUid};
 use flate2::{Decompress, FlushDecompress, Status};
 
 use crate::{
@@ -49,6 +49,10 @@ const PIXEL_GROUP: u16 = 0x7FE0;
 const FIRST_GROUP: u16 = 0x0008;
 /// Directory records (PS3.3 annex F).
 const DIRECTORY_GROUP: u16 = 0x0004;
+/// Request Attributes Sequence: the one whose items lists need to know.
+const REQUESTS: Tag = Tag(0x0040, 0x0275);
+/// Scheduled Procedure Step ID and Requested Procedure ID, of its items.
+const REQUEST_ELEMENTS: [Tag; 2] = [Tag(0x0040, 0x0009), Tag(0x0040, 0x1001)];
 /// The last group that identifies: large values up to here are kept, since a header without its UIDs is none.
 const IDENTITY_GROUP: u16 = 0x0020;
 
@@ -197,6 +201,8 @@ pub struct GuardedHeader {
     /// The first bytes behind the header, as far as they were taken in with it: at most [`AFTER_BYTES`].
     pub after: Vec<u8>,
     pub(crate) spans: Vec<Span>,
+    /// Where [`REQUEST_ELEMENTS`] are in each item of the Request Attributes Sequence; at most [`REQUESTS_MAX`] items.
+    pub(crate) requests: Vec<Vec<Span>>,
     _lease: Lease,
 }
 
@@ -362,6 +368,9 @@ struct Scan {
     bytes: Vec<u8>,
     walker: Walker,
     spans: Vec<Span>,
+    requests: Vec<Vec<Span>>,
+    /// How deep inside the Request Attributes Sequence the walk is; 1 is between its items and inside them, 0 is outside.
+    in_requests: usize,
     /// Where the element of the data set itself that is being read begins, and its group.
     top: (usize, u16),
     end: Option<(usize, HeaderEnd)>,
@@ -377,6 +386,8 @@ impl Scan {
             bytes: Vec::new(),
             walker: Walker::new(encoding, limits.depth),
             spans: Vec::new(),
+            requests: Vec::new(),
+            in_requests: 0,
             top: (0, 0),
             end: None,
             refusal: None,
@@ -472,10 +483,34 @@ impl Scan {
         if over || (length > self.limits.element_bytes && self.top.1 > IDENTITY_GROUP) {
             return self.end_before_large(Flaw::TooLong);
         }
-        if let (Event::Value(element), true) = (event, is_top) {
-            self.spans.push(Span { tag: element.tag, vr: element.vr, value: element.value });
+        if is_top || self.in_requests > 0 {
+            self.keep(event, is_top);
         }
         Ok(())
+    }
+
+    /// Keeps where plain elements stand: of the data set itself, and of the items of its requests.
+    fn keep(&mut self, event: Event, is_top: bool) {
+        match event {
+            Event::Value(Element { tag, vr, value, .. }) => {
+                let is_wanted = self.in_requests == 1 && REQUEST_ELEMENTS.contains(&tag);
+                let request = self.requests.last_mut().filter(|_| is_wanted);
+                let spans = if is_top { Some(&mut self.spans) } else { request };
+                spans.into_iter().for_each(|spans| spans.push(Span { tag, vr, value: value.clone() }));
+            }
+            Event::Sequence { tag, .. } if is_top => self.in_requests = usize::from(tag == REQUESTS),
+            Event::Sequence { .. } | Event::Fragments { .. } if !is_top => self.in_requests += 1,
+            Event::SequenceEnd => self.in_requests = self.in_requests.saturating_sub(1),
+            // One more than are kept takes in what comes behind them.
+            Event::Item if self.in_requests == 1 && self.requests.len() <= REQUESTS_MAX => {
+                self.requests.push(Vec::new());
+            }
+            Event::Sequence { .. }
+            | Event::Fragments { .. }
+            | Event::Item
+            | Event::ItemEnd
+            | Event::Fragment(_) => {}
+        }
     }
 
     /// Ends the header before the element of the data set itself that is being read, if the identifiers have been passed.
@@ -504,6 +539,7 @@ impl Scan {
         let seen = self.bytes.len().min(ends_at + AFTER_BYTES);
         let after = self.bytes[ends_at..seen].to_vec();
         self.bytes.truncate(ends_at);
+        self.requests.truncate(REQUESTS_MAX);
         Ok(GuardedHeader {
             bytes: self.bytes,
             ends_at: ends_at as u64,
@@ -512,6 +548,7 @@ impl Scan {
             deflated: false,
             after,
             spans: self.spans,
+            requests: self.requests,
             _lease: self.lease,
         })
     }

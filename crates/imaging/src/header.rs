@@ -1,9 +1,9 @@
 //! What a header says about patient, study, series and instance, for lists and order. Read from guarded bytes in one pass over the
-//! elements of the data set itself: this runs once per image on its way in. Not for anything inside sequences.
+//! elements of the data set itself: this runs once per image on its way in. Of sequences, only the requests that a series answers.
 
 use dicom_core::{Tag, VR};
 use domain::{
-    image::{InstanceAttributes, SeriesAttributes, StudyAttributes},
+    image::{InstanceAttributes, RequestAttributes, SeriesAttributes, StudyAttributes},
     text::{AccessionNumber, CharacterSetRule, PatientId, PersonName, bounded},
     uid::{InvalidUid, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid},
 };
@@ -139,6 +139,8 @@ raw! {
     rows = Tag(0x0028, 0x0010),
     columns = Tag(0x0028, 0x0011),
     bits_allocated = Tag(0x0028, 0x0100),
+    performed_start_date = Tag(0x0040, 0x0244),
+    performed_start_time = Tag(0x0040, 0x0245),
 }
 
 impl Raw<'_> {
@@ -208,6 +210,14 @@ impl Fields<'_> {
         }
     }
 
+    fn request(&self, item: &[Span]) -> RequestAttributes {
+        let text = |tag| self.text(&item.iter().rfind(|span| span.tag == tag));
+        RequestAttributes {
+            scheduled_step: text(Tag(0x0040, 0x0009)),
+            requested_procedure: text(Tag(0x0040, 0x1001)),
+        }
+    }
+
     fn series(&self, raw: &Raw<'_>) -> SeriesAttributes {
         let device = [self.text(&raw.manufacturer), self.text(&raw.model)];
         let device = device.into_iter().flatten().collect::<Vec<_>>().join(" ");
@@ -217,6 +227,9 @@ impl Fields<'_> {
             description: self.text(&raw.series_description),
             body_part: self.code(&raw.body_part),
             protocol_name: self.text(&raw.protocol_name),
+            performed_start_date: self.bytes(&raw.performed_start_date).and_then(value::date),
+            performed_start_time: self.code(&raw.performed_start_time),
+            requests: self.guarded.requests.iter().map(|item| self.request(item)).collect(),
             device: (!device.is_empty()).then(|| bounded(&device)),
             character_set: None,
         }

@@ -192,8 +192,8 @@ fn known(tag: Tag, level: Level) -> Option<&'static Attribute> {
         Level::Series => attribute.level <= attributes::Level::Series,
         Level::Image => true,
     };
-    // An address of the web.
-    (is_here && tag != tags::RETRIEVE_URL).then_some(attribute)
+    // Not an address of the web, and not items, which identifiers are not read for.
+    (is_here && tag != tags::RETRIEVE_URL && attribute.vr != "SQ").then_some(attribute)
 }
 
 /// A value of a row as DICOM has it; a name in its groups.

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use dicom_core::Tag;
 use domain::{
-    image::Instance,
+    image::{Instance, RequestAttributes},
     study::{Series, Study},
     text::PersonName,
 };
 use serde_json::{Map, Value, json};
 
-use super::request::Search;
+use super::{matching::Pattern, request::Search};
 use crate::address::instance_address;
 
 /// What rows can be of, from the top down.
@@ -42,6 +42,8 @@ pub(crate) enum Kind {
     Text,
     /// A name with wild cards.
     Name,
+    /// Items, whose attributes are compared.
+    Items,
 }
 
 /// An attribute that is known.
@@ -49,6 +51,8 @@ pub(crate) enum Kind {
 pub(crate) struct Attribute {
     /// Which.
     pub(crate) tag: Tag,
+    /// The sequence in whose items it is; none for attributes of the row itself.
+    pub(crate) within: Option<Tag>,
     /// Of what.
     pub(crate) level: Level,
     /// How it is compared.
@@ -71,17 +75,30 @@ enum Returned {
     IfAsked,
 }
 
-/// The known attribute of a tag.
+/// The known attribute of a tag, of the row itself.
 pub(crate) fn attribute(tag: Tag) -> Option<&'static Attribute> {
-    KNOWN.iter().find(|known| known.tag == tag)
+    attribute_within(None, tag)
+}
+
+/// The known attribute of a tag in the items of a sequence.
+pub(crate) fn attribute_within(within: Option<Tag>, tag: Tag) -> Option<&'static Attribute> {
+    KNOWN.iter().find(|known| known.tag == tag && known.within == within)
+}
+
+/// Request Attributes Sequence.
+const REQUESTS: u32 = 0x0040_0275;
+
+const fn tag(number: u32) -> Tag {
+    Tag((number >> 16) as u16, (number & 0xFFFF) as u16)
 }
 
 macro_rules! known {
-    ($($tag:literal $vr:ident $level:ident $kind:ident $key:literal $returned:ident;)*) => {
+    ($($tag:literal $vr:ident $level:ident $kind:ident $key:literal $returned:ident $(in $within:ident)?;)*) => {
         /// PS3.18 tables 10.6.3-3 to 10.6.3-5, as far as the catalog knows them, and what viewers ask for
         /// beside them.
         static KNOWN: &[Attribute] = &[$(Attribute {
-            tag: Tag(($tag >> 16) as u16, ($tag & 0xFFFF) as u16),
+            tag: tag($tag),
+            within: known!(@within $($within)?),
             vr: stringify!($vr),
             level: Level::$level,
             kind: Kind::$kind,
@@ -89,6 +106,8 @@ macro_rules! known {
             returned: Returned::$returned,
         },)*];
     };
+    (@within) => { None };
+    (@within $within:ident) => { Some(tag($within)) };
 }
 
 known! {
@@ -118,6 +137,11 @@ known! {
     0x0020_000E_u32 UI Series Uid true Always; // SeriesInstanceUID
     0x0020_0011_u32 IS Series Number true Always; // SeriesNumber
     0x0020_1209_u32 IS Series Number true Always; // NumberOfSeriesRelatedInstances
+    0x0040_0244_u32 DA Series Date true Always; // PerformedProcedureStepStartDate
+    0x0040_0245_u32 TM Series Time true Always; // PerformedProcedureStepStartTime
+    0x0040_0275_u32 SQ Series Items false Always; // RequestAttributesSequence
+    0x0040_0009_u32 SH Series Text true IfAsked in REQUESTS; // ScheduledProcedureStepID
+    0x0040_1001_u32 SH Series Text true IfAsked in REQUESTS; // RequestedProcedureID
     0x0008_0016_u32 UI Instance Uid true Always; // SOPClassUID
     0x0008_0018_u32 UI Instance Uid true Always; // SOPInstanceUID
     0x0008_3002_u32 UI Instance Uid true IfAsked; // AvailableTransferSyntaxUID
@@ -178,6 +202,9 @@ impl Row {
         self.put(0x0020_000E, Some(series.uid.as_str()));
         self.put(0x0020_0011, attributes.number);
         self.put(0x0020_1209, Some(series.instance_count));
+        self.put(0x0040_0244, attributes.performed_start_date.map(dicom_date));
+        self.put(0x0040_0245, attributes.performed_start_time.clone());
+        self.put_all(REQUESTS, attributes.requests.iter().map(request));
         self
     }
 
@@ -201,8 +228,24 @@ impl Row {
 
     /// Whether the row matches the keys of a search, those of the levels down to this one.
     pub(crate) fn matches(&self, search: &Search, level: Level) -> bool {
-        let mut keys = search.keys.iter().filter(|(attribute, _)| attribute.level <= level);
-        keys.all(|(attribute, pattern)| pattern.matches(self.values(attribute.tag)))
+        let keys = search.keys.iter().filter(|(attribute, _)| attribute.level <= level);
+        let (own, inner): (Vec<_>, Vec<_>) = keys.partition(|(attribute, _)| attribute.within.is_none());
+        own.into_iter().all(|(attribute, pattern)| pattern.matches(self.values(attribute.tag)))
+            && self.has_item(&inner)
+    }
+
+    /// Whether one item matches all keys of its sequence (PS3.4 section C.2.2.2.6). Keys that anything matches want no item.
+    fn has_item(&self, keys: &[&(&'static Attribute, Pattern)]) -> bool {
+        let wanted: Vec<_> = keys.iter().filter(|(_, pattern)| *pattern != Pattern::Any).collect();
+        let is_like = |item: &Value| {
+            wanted.iter().all(|(attribute, pattern)| {
+                let values =
+                    item.get(hexadecimal(attribute.tag)).and_then(|element| element["Value"].as_array());
+                pattern.matches(values.map(Vec::as_slice).unwrap_or_default())
+            })
+        };
+        let sequence = wanted.first().and_then(|(attribute, _)| attribute.within);
+        sequence.is_none_or(|sequence| self.values(sequence).iter().any(is_like))
     }
 
     /// What is known of an attribute.
@@ -213,7 +256,7 @@ impl Row {
     /// The row as an object of DICOM JSON.
     pub(crate) fn json(&self, search: &Search) -> Value {
         let mut object = Map::new();
-        for known in KNOWN.iter().filter(|known| known.level <= search.level) {
+        for known in KNOWN.iter().filter(|known| known.level <= search.level && known.within.is_none()) {
             let values = self.values.get(&known.tag).filter(|values| !values.is_empty());
             let is_own = known.level >= search.from || IN_EVERY_ROW.contains(&number(known.tag));
             let is_returned = match known.returned {
@@ -229,7 +272,7 @@ impl Row {
             if let Some(values) = values {
                 element.insert("Value".to_owned(), Value::Array(values.clone()));
             }
-            object.insert(format!("{:08X}", number(known.tag)), Value::Object(element));
+            object.insert(hexadecimal(known.tag), Value::Object(element));
         }
         Value::Object(object)
     }
@@ -239,9 +282,24 @@ impl Row {
     }
 
     fn put_all(&mut self, tag: u32, values: impl IntoIterator<Item = impl Into<Value>>) {
-        let tag = Tag((tag >> 16) as u16, (tag & 0xFFFF) as u16);
-        self.values.insert(tag, values.into_iter().map(Into::into).collect());
+        self.values.insert(self::tag(tag), values.into_iter().map(Into::into).collect());
     }
+}
+
+/// An item of a Request Attributes Sequence as a DICOM JSON object.
+fn request(request: &RequestAttributes) -> Value {
+    let text = |tag: u32, text: &Option<String>| {
+        let text = text.as_ref()?;
+        Some((hexadecimal(self::tag(tag)), json!({"vr": "SH", "Value": [text]})))
+    };
+    let elements =
+        [text(0x0040_0009, &request.scheduled_step), text(0x0040_1001, &request.requested_procedure)];
+    Value::Object(elements.into_iter().flatten().collect())
+}
+
+/// A tag as DICOM JSON names it.
+fn hexadecimal(tag: Tag) -> String {
+    format!("{:08X}", number(tag))
 }
 
 fn number(tag: Tag) -> u32 {

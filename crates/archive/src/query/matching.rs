@@ -58,6 +58,7 @@ impl Pattern {
             Kind::Number => value.parse().ok().map(Self::Number),
             Kind::Text => Some(Self::Text(value.to_owned())),
             Kind::Name => Some(Self::Name(value.to_owned())),
+            Kind::Items => None,
         }
     }
 

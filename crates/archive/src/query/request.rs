@@ -12,7 +12,7 @@ use domain::{port::catalog::StudyFilter, uid::StudyInstanceUid};
 use gate::Problem;
 
 use super::{
-    attributes::{Attribute, Level, attribute},
+    attributes::{Attribute, Level, attribute, attribute_within},
     matching::Pattern,
 };
 
@@ -124,7 +124,7 @@ impl Search {
 
     fn include(&mut self, value: &str, not_returned: &mut Vec<String>) {
         for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            match tag_of(name).and_then(attribute) {
+            match known(name).and_then(|known| attribute(known.within.unwrap_or(known.tag))) {
                 _ if name.eq_ignore_ascii_case("all") => self.all = true,
                 Some(attribute) if attribute.level <= self.level => {
                     self.included.insert(attribute.tag);
@@ -135,15 +135,14 @@ impl Search {
     }
 
     fn key(&mut self, name: &str, value: &str, unmatched: &mut Vec<String>) -> Result<(), Problem> {
-        let known = tag_of(name).and_then(attribute);
-        let Some(attribute) = known.filter(|known| known.is_key && known.level <= self.level) else {
+        let Some(attribute) = known(name).filter(|known| known.is_key && known.level <= self.level) else {
             unmatched.push(plain(name));
             return Ok(());
         };
         let malformed = || Problem::bad_request(format!("The value of {} cannot be read.", plain(name)));
         let pattern = Pattern::read(attribute, value).ok_or_else(malformed)?;
-        self.included.insert(attribute.tag);
-        match self.keys.iter_mut().find(|(key, _)| key.tag == attribute.tag) {
+        self.included.insert(attribute.within.unwrap_or(attribute.tag));
+        match self.keys.iter_mut().find(|(key, _)| std::ptr::eq(*key, attribute)) {
             None => self.keys.push((attribute, pattern)),
             Some((_, known)) => {
                 let twice = || Problem::bad_request(format!("{} stands twice in the query.", plain(name)));
@@ -186,7 +185,15 @@ fn put_in_filter(filter: &mut StudyFilter, tag: Tag, pattern: &Pattern) -> bool 
     true
 }
 
-/// The tag of a keyword or of eight hexadecimal digits. Attributes inside sequences (`a.b`) have none here.
+/// The known attribute of a name: of the row itself, or as `a.b` in the items of a sequence.
+fn known(name: &str) -> Option<&'static Attribute> {
+    match name.split_once('.') {
+        Some((sequence, name)) => attribute_within(Some(tag_of(sequence)?), tag_of(name)?),
+        None => attribute(tag_of(name)?),
+    }
+}
+
+/// The tag of a keyword or of eight hexadecimal digits.
 fn tag_of(name: &str) -> Option<Tag> {
     if name.len() == 8 && name.bytes().all(|b| b.is_ascii_hexdigit()) {
         let both = u32::from_str_radix(name, 16).ok()?;
@@ -273,6 +280,24 @@ mod tests {
             assert!(read(query, Level::Study).is_err(), "{query}");
         }
         assert!(read("InstanceNumber=one", Level::Instance).is_err());
+    }
+
+    #[test]
+    fn keys_inside_sequences_come_by_path() {
+        for query in [
+            "RequestAttributesSequence.RequestedProcedureID=RP*",
+            "00400275.00401001=RP*&includefield=00400275.00400009",
+        ] {
+            let search = read(query, Level::Series).unwrap();
+            assert!(search.warnings.is_empty(), "{:?}", search.warnings);
+            assert!(search.included.contains(&Tag(0x0040, 0x0275)));
+            let (key, pattern) = &search.keys[0];
+            assert_eq!((key.within, key.tag), (Some(Tag(0x0040, 0x0275)), Tag(0x0040, 0x1001)));
+            assert_eq!(*pattern, Pattern::Text("RP*".to_owned()));
+        }
+        for query in ["RequestedProcedureID=1", "00400275.00100010=A", "00400275=1", "PatientID.00401001=1"] {
+            assert_eq!(read(query, Level::Series).unwrap().warnings.len(), 1, "{query}");
+        }
     }
 
     #[test]

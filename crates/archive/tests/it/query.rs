@@ -78,6 +78,66 @@ async fn ohif_finds_a_study_and_its_series() {
     assert_eq!(bench.get(&program, url).await.status, StatusCode::OK);
 }
 
+/// A file with two requests, and when it was performed, before its pixels.
+fn with_requests(file: &[u8]) -> Vec<u8> {
+    let element = |tag: (u16, u16), vr: &str, value: &[u8]| {
+        let length = u16::try_from(value.len()).unwrap().to_le_bytes();
+        [&tag.0.to_le_bytes()[..], &tag.1.to_le_bytes(), vr.as_bytes(), &length, value].concat()
+    };
+    let item = |step: &[u8], procedure: &[u8]| {
+        let content =
+            [element((0x0040, 0x0009), "SH", step), element((0x0040, 0x1001), "SH", procedure)].concat();
+        let length = u32::try_from(content.len()).unwrap().to_le_bytes();
+        [&[0xFE, 0xFF, 0x00, 0xE0][..], &length, &content].concat()
+    };
+    let items = [item(b"S1", b"R1"), item(b"S2", b"R2")].concat();
+    let length = u32::try_from(items.len()).unwrap().to_le_bytes();
+    let added = [
+        element((0x0040, 0x0244), "DA", b"20260102"),
+        element((0x0040, 0x0245), "TM", b"0815"),
+        [&[0x40, 0, 0x75, 0x02][..], b"SQ\0\0", &length, &items].concat(),
+    ]
+    .concat();
+    let pixels = file.windows(6).rposition(|six| six == b"\xE0\x7F\x10\0OW").unwrap();
+    [&file[..pixels], &added, &file[pixels..]].concat()
+}
+
+#[tokio::test]
+async fn what_was_asked_for_and_performed_is_found_and_told() {
+    let bench = Bench::new().await;
+    let file = std::fs::read(testkit::samples::fixtures().join("formats/CT_small.dcm")).unwrap();
+    let stored = bench.store_bytes(&bench.north, &with_requests(&file)).await.unwrap();
+    bench.store(&bench.north, "formats/MR_small.dcm").await;
+    let program = bench.program(&bench.north).await;
+    let rows = bench.get(&program, &format!("{}/series", stored.study_path())).await.rows();
+    let [row] = rows.as_slice() else { panic!("{rows:?}") };
+    assert_eq!((value(row, "00400244"), value(row, "00400245")), (&json!("20260102"), &json!("0815")));
+    let text = |text: &str| json!({"vr": "SH", "Value": [text]});
+    let items = json!([
+        {"00400009": text("S1"), "00401001": text("R1")},
+        {"00400009": text("S2"), "00401001": text("R2")},
+    ]);
+    assert_eq!(row["00400275"], json!({"vr": "SQ", "Value": items}));
+    let (step, procedure) = ("RequestAttributesSequence.ScheduledProcedureStepID", "00400275.00401001");
+    for (query, found) in [
+        (format!("{step}=S1"), 1),
+        (format!("{step}=S*&{procedure}=R2"), 1),
+        (format!("{step}=S1&{procedure}=R2"), 0),
+        (format!("{step}=S3"), 0),
+        (format!("{procedure}="), 2),
+        ("PerformedProcedureStepStartDate=20260101-20260103".to_owned(), 1),
+        ("00400244=20260103-".to_owned(), 0),
+        ("PerformedProcedureStepStartTime=08-09".to_owned(), 1),
+    ] {
+        let answer = bench.get(&program, &format!("/dicomweb/series?{query}")).await;
+        assert_eq!(answer.header("warning"), "", "{query}");
+        assert_eq!(answer.rows().len(), found, "{query}");
+    }
+    // A series of which nothing is known: the attributes stand without values.
+    let rows = bench.get(&program, "/dicomweb/series?Modality=MR").await.rows();
+    assert_eq!((&rows[0]["00400275"], &rows[0]["00400244"]), (&json!({"vr": "SQ"}), &json!({"vr": "DA"})));
+}
+
 #[tokio::test]
 async fn nothing_is_an_empty_array() {
     let bench = Bench::new().await;

@@ -302,6 +302,7 @@ async fn count(change: &mut Change, study: &mut Study, stored: &[&Arrival]) -> R
     for (first, added) in by_series.into_values() {
         let row = series_row(first, added).first(change).await?.ok_or(Problem::Missing("series"))?;
         if row.number::<u32>("instance_count")? == added {
+            row::insert_procedure(change, &first.instance, &first.series).await?;
             study.series_count = study.series_count.saturating_add(1);
             add_modality(&mut study.modalities, first.series.modality.as_deref());
         }
@@ -335,7 +336,8 @@ fn series_row(first: &Arrival, added: u32) -> Sql {
 
 /// Makes sure that the series of an image is there, without counting it.
 pub(crate) async fn add_series(change: &mut Change, image: &Arrival) -> Result<(), Problem> {
-    series_row(image, 0).execute(change).await.map(drop)
+    series_row(image, 0).execute(change).await?;
+    row::insert_procedure(change, &image.instance, &image.series).await
 }
 
 /// Adds images to a study in memory.

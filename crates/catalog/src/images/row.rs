@@ -3,7 +3,7 @@
 use domain::{
     Timestamp,
     id::{OrderId, PersonId},
-    image::{FrameIndex, Instance, InstanceAttributes, SeriesAttributes, StudyAttributes},
+    image::{FrameIndex, Instance, InstanceAttributes, RequestAttributes, SeriesAttributes, StudyAttributes},
     object::ObjectRef,
     order::OrderMatch,
     reading::{Claim, Reading, ReadingState},
@@ -17,7 +17,7 @@ use crate::{
     database::Change,
     error::Problem,
     sql::{Columns, Sql, json},
-    wire::{WireCompleteness, decimals, read_decimals},
+    wire::{WireCompleteness, WireRequest, decimals, read_decimals},
 };
 
 /// A row of `study`: the study and its work item.
@@ -263,7 +263,31 @@ pub(crate) async fn write_order(change: &mut Change, study: &Study) -> Result<()
     Ok(())
 }
 
-/// Reads a row of `series`.
+/// Writes what was performed and asked for in a series, if anything is known and nothing was before.
+pub(crate) async fn insert_procedure(
+    change: &mut Change,
+    instance: &Instance,
+    series: &SeriesAttributes,
+) -> Result<(), Problem> {
+    let SeriesAttributes { performed_start_date: date, performed_start_time: time, requests, .. } = series;
+    if date.is_none() && time.is_none() && requests.is_empty() {
+        return Ok(());
+    }
+    let requests: Vec<WireRequest> = requests.iter().map(WireRequest::new).collect();
+    let sql = Sql::new(
+        "INSERT INTO series_procedure (centre, study, series, performed_date, performed_time, requests)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (centre, study, series) DO NOTHING",
+    );
+    let sql = sql.bind(&instance.centre).bind(&instance.study).bind(&instance.series);
+    sql.bind(*date).bind(time).bind(json(&requests)).execute(change).await.map(drop)
+}
+
+fn read_requests(text: &str) -> Option<Vec<RequestAttributes>> {
+    let requests: Vec<WireRequest> = serde_json::from_str(text).ok()?;
+    Some(requests.into_iter().map(WireRequest::read).collect())
+}
+
+/// Reads a row of `series` with that of `series_procedure`.
 pub(crate) fn read_series(row: &AnyRow) -> Result<Series, Problem> {
     Ok(Series {
         study: StudyKey { centre: row.centre("centre")?, uid: row.study_uid("study")? },
@@ -274,6 +298,9 @@ pub(crate) fn read_series(row: &AnyRow) -> Result<Series, Problem> {
             description: row.text_maybe("description")?,
             body_part: row.text_maybe("body_part")?,
             protocol_name: row.text_maybe("protocol_name")?,
+            performed_start_date: row.parsed_maybe("performed_date", |text| text.parse().ok())?,
+            performed_start_time: row.text_maybe("performed_time")?,
+            requests: row.parsed_maybe("requests", read_requests)?.unwrap_or_default(),
             device: row.text_maybe("device")?,
             character_set: row.parsed_maybe("character_set", CharacterSetRule::parse)?,
         },

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use domain::image::REQUESTS_MAX;
 use imaging::{
     Tag,
     guard::{Flaw, Guard, GuardLimits, GuardedHeader, HeaderEnd, Progress},
@@ -225,6 +226,54 @@ fn an_instance_must_say_which_it_is() {
     assert_eq!(read(&no_series).unwrap_err(), HeaderError::Missing("SeriesInstanceUID"));
     let path = [element(Tag(0x0020, 0x000D), "UI", b"../../etc/passwd")].concat();
     assert_eq!(read(&path).unwrap_err().to_string(), "StudyInstanceUID is not made of digits and dots");
+}
+
+/// A sequence of defined or undefined length, with items of the same kind.
+fn sequence(tag: Tag, items: &[Vec<u8>], is_defined: bool) -> Vec<u8> {
+    let of_item = |content: &Vec<u8>| match is_defined {
+        true => [item(ITEM, u32::try_from(content.len()).unwrap()), content.clone()].concat(),
+        false => [item(ITEM, UNDEFINED), content.clone(), item(ITEM_END, 0)].concat(),
+    };
+    let items: Vec<u8> = items.iter().flat_map(of_item).collect();
+    match is_defined {
+        true => element(tag, "SQ", &items),
+        false => [element_claiming(tag, "SQ", UNDEFINED, &items), item(SEQUENCE_END, 0)].concat(),
+    }
+}
+
+#[test]
+fn the_requests_of_a_series_are_read_and_nothing_else_inside_sequences() {
+    let (requests, step, procedure) = (Tag(0x0040, 0x0275), Tag(0x0040, 0x0009), Tag(0x0040, 0x1001));
+    let request = |number: usize| element(step, "SH", format!("S{number:03}").as_bytes());
+    for is_defined in [true, false] {
+        let inner = sequence(
+            Tag(0x0040, 0x0008),
+            &[[request(9), element(procedure, "SH", b"no")].concat()],
+            is_defined,
+        );
+        let one = [request(1), inner, element(procedure, "SH", b"R1")].concat();
+        let bytes = [
+            identifiers(),
+            sequence(SEQUENCE, &[request(8)], is_defined),
+            sequence(requests, &[one, Vec::new(), request(2)], is_defined),
+            sequence(Tag(0x0040, 0xA730), &[request(7)], is_defined),
+            element(PIXELS, "OW", &[0; 8]),
+        ]
+        .concat();
+        let header = Header::read(&GuardedHeader::of(&bytes, &syntax(EXPLICIT_LITTLE)).unwrap()).unwrap();
+        let read: Vec<(Option<&str>, Option<&str>)> = header
+            .series
+            .requests
+            .iter()
+            .map(|request| (request.scheduled_step.as_deref(), request.requested_procedure.as_deref()))
+            .collect();
+        assert_eq!(read, [(Some("S001"), Some("R1")), (None, None), (Some("S002"), None)]);
+    }
+    let many: Vec<Vec<u8>> = (0..REQUESTS_MAX + 5).map(request).collect();
+    let bytes = [identifiers(), sequence(requests, &many, false)].concat();
+    let header = Header::read(&GuardedHeader::of(&bytes, &syntax(EXPLICIT_LITTLE)).unwrap()).unwrap();
+    assert_eq!(header.series.requests.len(), REQUESTS_MAX);
+    assert_eq!(header.series.requests[REQUESTS_MAX - 1].scheduled_step.as_deref(), Some("S015"));
 }
 
 /// Pushes in pieces of the given sizes, over and over.

@@ -9,7 +9,8 @@ use domain::{
     digest::Sha256Digest,
     id::{CentreId, DeliveryId, PersonId, PhysicianId},
     image::{
-        Arrival, ArrivalOutcome, Instance, InstanceAttributes, SeriesAttributes, Source, StudyAttributes,
+        Arrival, ArrivalOutcome, Instance, InstanceAttributes, RequestAttributes, SeriesAttributes, Source,
+        StudyAttributes,
     },
     object::{ObjectName, ObjectRef, Place},
     order::OrderRequest,
@@ -164,6 +165,15 @@ pub(super) fn image(centre: &CentreId, study: &str, sop: &str, second: i64) -> A
             description: Some("axial".into()),
             body_part: Some("HEAD".into()),
             protocol_name: Some("Kopf nativ".into()),
+            performed_start_date: Some(jiff::civil::date(2026, 1, 2)),
+            performed_start_time: Some("081530.25".into()),
+            requests: vec![
+                RequestAttributes {
+                    scheduled_step: Some("Stufe 1".into()),
+                    requested_procedure: Some("RP\\7".into()),
+                },
+                RequestAttributes::default(),
+            ],
             device: Some("Maker Model".into()),
             character_set: CharacterSetRule::new("\\ISO 2022 IR 149", true),
         },
