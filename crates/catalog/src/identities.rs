@@ -1,8 +1,9 @@
 //! Who holds a token or a session, remembered for a moment: a viewer that scrolls asks for a hundred frames a second, each with the same
 //! secret.
 //!
-//! What this process changes is forgotten at once. What another process changes (a token that is revoked, a person who is disabled, a session
-//! that ends) is seen after [`REMEMBERED_FOR`] at the latest; 60 s would be allowed. Only who was let in is remembered, never who was not.
+//! What this process changes is forgotten at once. What another process changes (a token that is revoked, a person who is disabled, a
+//! session that ends) is seen after [`REMEMBERED_FOR`] at the latest; 60 s would be allowed. Only who was let in is remembered, never who
+//! was not.
 
 use std::{
     collections::HashMap,
