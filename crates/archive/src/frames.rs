@@ -377,21 +377,41 @@ async fn content(
     Ok(pieces.flat_map(wanted).boxed())
 }
 
-/// The bytes of one frame in memory, in pieces.
+/// The bytes of one frame in memory: as they were read where they are one run, else put together.
 pub(crate) async fn in_memory(
     storage: &dyn Storage,
     instance: &Instance,
     place: &FramePlace,
 ) -> Result<Vec<Bytes>, StorageError> {
-    if place.bytes() > MOVED_BYTES_MAX {
+    let (Some(first), Some(last)) = (place.parts.first(), place.parts.last()) else { return Ok(Vec::new()) };
+    let whole = first.start..last.end;
+    if whole.end - whole.start > MOVED_BYTES_MAX {
         let bytes_max = usize::try_from(MOVED_BYTES_MAX).unwrap_or(usize::MAX);
         return Err(StorageError::TooLarge { bytes_max });
     }
-    let mut all = Vec::new();
-    for range in place.parts.iter().cloned() {
-        all.extend(fetch::in_pieces(storage, instance, range).await?);
+    let pieces = fetch::in_pieces(storage, instance, whole.clone()).await?;
+    if place.parts.len() == 1 {
+        return Ok(pieces);
     }
-    Ok(all)
+    let mut all = Vec::with_capacity(usize::try_from(place.bytes()).unwrap_or_default());
+    let mut at = whole.start;
+    let mut parts = place.parts.iter().cloned().peekable();
+    for piece in pieces {
+        let end = at + piece.len() as u64;
+        while let Some(part) = parts.peek_mut() {
+            let (from, until) = (part.start.max(at), part.end.min(end));
+            if from < until {
+                let inside = |offset: u64| usize::try_from(offset - at).unwrap_or(usize::MAX);
+                all.extend_from_slice(&piece[inside(from)..inside(until)]);
+            }
+            if part.end > end {
+                break;
+            }
+            parts.next();
+        }
+        at = end;
+    }
+    Ok(vec![all.into()])
 }
 
 /// Moves a frame that begins within a byte to the beginning of one. The first pixel is the lowest bit (PS3.5

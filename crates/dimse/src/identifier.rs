@@ -1,5 +1,5 @@
-//! Identifiers of queries and retrieves (PS3.7 section 9.1): small flat data sets, read and written whole. Sequences are told apart and not
-//! looked into. Not the meaning of keys.
+//! Identifiers of queries and retrieves (PS3.7 section 9.1): small data sets, read and written whole, with the items of sequences at their
+//! top. What is deeper is not looked into. Not the meaning of keys.
 
 use crate::{
     availability::{AvailabilityError, NoticeSyntax},
@@ -17,6 +17,8 @@ pub const SHORT_VALUE_BYTES_MAX: usize = 0xFFFE;
 pub struct Key {
     /// Group and element.
     pub tag: (u16, u16),
+    /// The sequence in whose items it is; none at the top. A query has one item (PS3.4 section C.2.2.2.6).
+    pub within: Option<(u16, u16)>,
     /// Its value as it stands, with padding; none of a sequence.
     pub value: Option<Vec<u8>>,
 }
@@ -26,7 +28,7 @@ pub struct Key {
 pub struct Element {
     /// Group and element.
     pub tag: (u16, u16),
-    /// Value representation; one of text, or US.
+    /// Value representation; one of text, US, or SQ.
     pub vr: [u8; 2],
     /// Its value.
     pub value: Value,
@@ -39,9 +41,11 @@ pub enum Value {
     Text(Vec<u8>),
     /// Numbers of VR US.
     Numbers(Vec<u16>),
+    /// Items of VR SQ, of defined length.
+    Items(Vec<Vec<Element>>),
 }
 
-/// Reads the elements at the top of an identifier.
+/// Reads the elements at the top of an identifier, and in the items of its sequences.
 ///
 /// # Errors
 /// Anything that is cut, nested too deeply, or too many.
@@ -82,6 +86,9 @@ fn bytes_of(value: &Value, vr: [u8; 2], syntax: NoticeSyntax) -> Vec<u8> {
     let mut bytes = match value {
         Value::Text(text) => text.clone(),
         Value::Numbers(numbers) => numbers.iter().flat_map(|number| syntax.u16_bytes(*number)).collect(),
+        Value::Items(items) => {
+            items.iter().flat_map(|elements| item(&write(elements, syntax), syntax)).collect()
+        }
     };
     if !walk::is_long(vr) {
         bytes.truncate(SHORT_VALUE_BYTES_MAX);
@@ -90,6 +97,12 @@ fn bytes_of(value: &Value, vr: [u8; 2], syntax: NoticeSyntax) -> Vec<u8> {
         bytes.push(if &vr == b"UI" { 0 } else { b' ' });
     }
     bytes
+}
+
+fn item(content: &[u8], syntax: NoticeSyntax) -> Vec<u8> {
+    let (group, element) = walk::ITEM;
+    let head = [syntax.u16_bytes(group), syntax.u16_bytes(element)].concat();
+    [&head[..], &syntax.u32_bytes(content.len() as u32), content].concat()
 }
 
 struct Keys(Vec<Key>);
@@ -105,10 +118,11 @@ impl Keys {
 }
 
 impl walk::Visitor for Keys {
-    const SEQUENCES: &'static [Tag] = &[];
+    /// Request Attributes Sequence.
+    const SEQUENCES: &'static [Tag] = &[(0x0040, 0x0275)];
 
     fn begin_sequence(&mut self, path: &[Tag], tag: Tag) -> Result<(), AvailabilityError> {
-        if path.is_empty() { self.add(Key { tag, value: None }) } else { Ok(()) }
+        if path.is_empty() { self.add(Key { tag, within: None, value: None }) } else { Ok(()) }
     }
 
     fn begin_item(&mut self, _: &[Tag]) -> Result<(), AvailabilityError> {
@@ -116,7 +130,11 @@ impl walk::Visitor for Keys {
     }
 
     fn value(&mut self, path: &[Tag], tag: Tag, value: &[u8]) -> Result<(), AvailabilityError> {
-        if path.is_empty() { self.add(Key { tag, value: Some(value.to_vec()) }) } else { Ok(()) }
+        match path {
+            [] => self.add(Key { tag, within: None, value: Some(value.to_vec()) }),
+            [sequence] => self.add(Key { tag, within: Some(*sequence), value: Some(value.to_vec()) }),
+            [_, _, ..] => Ok(()),
+        }
     }
 }
 
@@ -149,17 +167,33 @@ mod tests {
     }
 
     #[test]
-    fn sequences_are_named_and_not_looked_into() {
+    fn items_of_sequences_are_read_and_what_is_deeper_is_not() {
         let explicit =
             b"\x40\0\x75\x02SQ\0\0\x10\0\0\0\xfe\xff\0\xe0\x08\0\0\0\x20\0\x10\0SH\0\0\x20\0\x0d\0UI\0\0";
         let keys = read(explicit, NoticeSyntax::ExplicitLittleEndian).unwrap();
+        let (sequence, within) = ((0x0040, 0x0275), Some((0x0040, 0x0275)));
         let expected = [
-            Key { tag: (0x0040, 0x0275), value: None },
-            Key { tag: (0x0020, 0x000d), value: Some(Vec::new()) },
+            Key { tag: sequence, within: None, value: None },
+            Key { tag: (0x0020, 0x0010), within, value: Some(Vec::new()) },
+            Key { tag: (0x0020, 0x000d), within: None, value: Some(Vec::new()) },
         ];
         assert_eq!(keys, expected);
         let empty = read(b"\x40\0\x75\x02SQ\0\0\0\0\0\0", NoticeSyntax::ExplicitLittleEndian).unwrap();
-        assert_eq!(empty, [Key { tag: (0x0040, 0x0275), value: None }]);
+        assert_eq!(empty, [Key { tag: sequence, within: None, value: None }]);
+        let text = |tag, text: &str| Element { tag, vr: *b"SH", value: Value::Text(text.into()) };
+        let items = vec![vec![text((0x0040, 0x0009), "S1"), text((0x0040, 0x1001), "R1")], Vec::new()];
+        let deep = Element { tag: (0x0040, 0x0008), vr: *b"SQ", value: Value::Items(items.clone()) };
+        let elements =
+            [Element { tag: sequence, vr: *b"SQ", value: Value::Items([items, vec![vec![deep]]].concat()) }];
+        for syntax in SYNTAXES {
+            let keys = read(&write(&elements, syntax), syntax).unwrap();
+            let found: Vec<_> = keys.iter().filter(|key| key.value.as_deref() == Some(b"S1")).collect();
+            assert_eq!(
+                found,
+                [&Key { tag: (0x0040, 0x0009), within, value: Some(b"S1".to_vec()) }],
+                "{syntax:?}"
+            );
+        }
     }
 
     #[test]

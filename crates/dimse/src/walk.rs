@@ -11,7 +11,7 @@ pub(crate) type Tag = (u16, u16);
 const MAX_DEPTH: usize = 16;
 
 const UNDEFINED_LENGTH: u32 = 0xffff_ffff;
-const ITEM: Tag = (0xfffe, 0xe000);
+pub(crate) const ITEM: Tag = (0xfffe, 0xe000);
 const ITEM_END: Tag = (0xfffe, 0xe00d);
 const SEQUENCE_END: Tag = (0xfffe, 0xe0dd);
 

@@ -15,7 +15,7 @@ use domain::{
     study::{Series, Study, StudyKey},
     uid::{SeriesInstanceUid, StudyInstanceUid},
 };
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::{
     Gone, Inner, Request, away,
@@ -25,7 +25,7 @@ use crate::{
     audit::Noting,
     query::{
         STUDIES_AT_A_TIME,
-        attributes::{self, Attribute, Row, attribute},
+        attributes::{self, Attribute, Row, attribute, attribute_within},
         matching::Pattern,
         request::Search,
     },
@@ -102,6 +102,7 @@ impl Question {
             warnings: Vec::new(),
         };
         let mut lacks_keys = false;
+        let mut asked: Vec<(&'static Attribute, String)> = Vec::new();
         for tag in identifier.keys.keys().copied() {
             if CONTROLS.contains(&tag) || OF_THE_ANSWER.contains(&tag) || tag.element() == 0 {
                 continue;
@@ -118,11 +119,21 @@ impl Question {
                 lacks_keys |= !value.is_empty();
                 continue;
             }
+            asked.push((attribute, value));
+        }
+        for ((sequence, tag), value) in &identifier.inner {
+            let attribute = attribute_within(Some(*sequence), *tag);
+            match attribute.filter(|_| search.included.contains(sequence)) {
+                Some(attribute) => asked.push((attribute, identifier.decoded(*tag, value))),
+                None => lacks_keys = true,
+            }
+        }
+        for (attribute, value) in asked {
             match Pattern::read(attribute, &value) {
                 Some(Pattern::Any) => {}
                 Some(pattern) => search.keys.push((attribute, pattern)),
                 None => {
-                    let offending = Some((tag.group(), tag.element()));
+                    let offending = Some((attribute.tag.group(), attribute.tag.element()));
                     let reply =
                         Reply::of(Status::UNABLE_TO_PROCESS).saying("the value of a key cannot be read");
                     return Err(Reply { offending, ..reply });
@@ -141,12 +152,13 @@ impl Question {
 
     /// A match as an identifier (PS3.4 section C.4.1.1.3.2).
     fn answer(&self, row: &Row, ae_title: &str) -> Vec<u8> {
-        let mut values: BTreeMap<Tag, (&str, Vec<String>)> = BTreeMap::new();
+        let mut values: Answer<'_> = BTreeMap::new();
         for tag in &self.search.included {
             let Some(attribute) = attribute(*tag) else { continue };
-            values.insert(*tag, (attribute.vr, row.values(*tag).iter().map(text).collect()));
+            let said = |value| said(attribute.vr, value);
+            values.insert(*tag, (attribute.vr, row.values(*tag).iter().map(said).collect()));
         }
-        let word = |text: &str| vec![text.to_owned()];
+        let word = |text: &str| vec![Said::Text(text.to_owned())];
         values.insert(tags::QUERY_RETRIEVE_LEVEL, ("CS", word(self.identifier.level.word())));
         values.insert(tags::RETRIEVE_AE_TITLE, ("AE", word(ae_title)));
         values.insert(tags::INSTANCE_AVAILABILITY, ("CS", word("ONLINE")));
@@ -166,19 +178,74 @@ impl Question {
     }
 
     /// The elements of an answer, in UTF-8 or in the character set of the request; `None` when that cannot say all.
-    fn encoded(&self, values: &BTreeMap<Tag, (&str, Vec<String>)>, as_asked: bool) -> Option<Vec<Element>> {
-        let element = |(tag, (vr, values)): (&Tag, &(&str, Vec<String>))| {
+    fn encoded(&self, values: &Answer<'_>, as_asked: bool) -> Option<Vec<Element>> {
+        let element = |(tag, (vr, values)): (&Tag, &(&str, Vec<Said>))| {
+            let texts: Vec<&str> = values.iter().filter_map(Said::text).collect();
             let value = if *vr == "US" {
-                Value::Numbers(values.iter().filter_map(|value| value.parse().ok()).collect())
+                Value::Numbers(texts.iter().filter_map(|value| value.parse().ok()).collect())
+            } else if *vr == "SQ" {
+                let items = values.iter().filter_map(Said::item);
+                Value::Items(
+                    items
+                        .map(|item| self.encoded(&self.inner(*tag, item), as_asked))
+                        .collect::<Option<_>>()?,
+                )
             } else if as_asked {
-                Value::Text(self.identifier.sets.encode(&values.join("\\"))?)
+                Value::Text(self.identifier.sets.encode(&texts.join("\\"))?)
             } else {
-                Value::Text(values.join("\\").into_bytes())
+                Value::Text(texts.join("\\").into_bytes())
             };
             let vr = vr.as_bytes().first_chunk::<2>().copied().unwrap_or(*b"UN");
             Some(Element { tag: (tag.group(), tag.element()), vr, value })
         };
         values.iter().map(element).collect()
+    }
+
+    /// What is said of an item of a sequence: the keys that the query has in it, or all that is known when it has none.
+    fn inner<'a>(&self, sequence: Tag, item: &'a Map<String, Json>) -> Answer<'a> {
+        let asked: BTreeSet<Tag> = self
+            .identifier
+            .inner
+            .keys()
+            .filter(|(within, _)| *within == sequence)
+            .map(|(_, tag)| *tag)
+            .collect();
+        let known =
+            attributes::all_within(sequence).filter(|known| asked.is_empty() || asked.contains(&known.tag));
+        let values =
+            |tag| item.get(&attributes::hexadecimal(tag)).and_then(|element| element["Value"].as_array());
+        known
+            .map(|known| {
+                let said = |value| said(known.vr, value);
+                (known.tag, (known.vr, values(known.tag).into_iter().flatten().map(said).collect()))
+            })
+            .collect()
+    }
+}
+
+/// What an answer says: of each attribute its value representation and its values.
+type Answer<'a> = BTreeMap<Tag, (&'static str, Vec<Said<'a>>)>;
+
+/// A value of an answer.
+enum Said<'a> {
+    Text(String),
+    /// An item as DICOM JSON.
+    Item(&'a Map<String, Json>),
+}
+
+impl<'a> Said<'a> {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Item(_) => None,
+        }
+    }
+
+    const fn item(&self) -> Option<&'a Map<String, Json>> {
+        match self {
+            Self::Text(_) => None,
+            Self::Item(item) => Some(*item),
+        }
     }
 }
 
@@ -192,11 +259,19 @@ fn known(tag: Tag, level: Level) -> Option<&'static Attribute> {
         Level::Series => attribute.level <= attributes::Level::Series,
         Level::Image => true,
     };
-    // Not an address of the web, and not items, which identifiers are not read for.
-    (is_here && tag != tags::RETRIEVE_URL && attribute.vr != "SQ").then_some(attribute)
+    // An address of the web.
+    (is_here && tag != tags::RETRIEVE_URL).then_some(attribute)
 }
 
-/// A value of a row as DICOM has it; a name in its groups.
+/// A value of a row, of a value representation, as DICOM has it.
+fn said<'a>(vr: &str, value: &'a Json) -> Said<'a> {
+    match value {
+        Json::Object(item) if vr == "SQ" => Said::Item(item),
+        other => Said::Text(text(other)),
+    }
+}
+
+/// A value that is no item; a name in its groups.
 fn text(value: &Json) -> String {
     match value {
         Json::String(text) => text.clone(),

@@ -53,6 +53,8 @@ pub(super) struct Identifier {
     pub(super) level: Level,
     /// What is asked of what; none for sequences.
     pub(super) keys: BTreeMap<Tag, Option<Vec<u8>>>,
+    /// What is asked of what in the items of which sequence: first the sequence, then the tag.
+    pub(super) inner: BTreeMap<(Tag, Tag), Vec<u8>>,
     /// How its texts are written.
     pub(super) sets: CharacterSets,
     /// The character set that it names, as it stands.
@@ -71,9 +73,17 @@ impl Identifier {
             Reply::of(Status::UNABLE_TO_PROCESS).saying("the identifier cannot be read")
         };
         let keys = identifier::read(bytes, syntax).map_err(unreadable)?;
-        let keys: BTreeMap<_, _> =
-            keys.into_iter().map(|key| (Tag(key.tag.0, key.tag.1), key.value)).collect();
-        if keys.values().flatten().any(|value| value.len() > VALUE_BYTES_MAX) {
+        let tag = |(group, element)| Tag(group, element);
+        let inner: BTreeMap<_, _> = keys
+            .iter()
+            .filter_map(|key| Some(((tag(key.within?), tag(key.tag)), key.value.clone()?)))
+            .collect();
+        let keys: BTreeMap<_, _> = keys
+            .into_iter()
+            .filter(|key| key.within.is_none())
+            .map(|key| (tag(key.tag), key.value))
+            .collect();
+        if keys.values().flatten().chain(inner.values()).any(|value| value.len() > VALUE_BYTES_MAX) {
             return Err(Reply::of(Status::OUT_OF_RESOURCES).saying("a value of the identifier is too long"));
         }
         let named = keys.get(&tags::SPECIFIC_CHARACTER_SET).and_then(Option::as_deref);
@@ -88,7 +98,8 @@ impl Identifier {
         let Some(level) = level else {
             return Err(unfit(tags::QUERY_RETRIEVE_LEVEL, "the level is none of the information model"));
         };
-        let read = Self { level, keys, sets, named_set: named_set.filter(|set| !set.is_empty()), syntax };
+        let read =
+            Self { level, keys, inner, sets, named_set: named_set.filter(|set| !set.is_empty()), syntax };
         let above = Level::ALL.into_iter().filter(|above| *above < level);
         let is_in_model = |above: &Level| root == Root::Patient || *above != Level::Patient;
         for above in above.filter(is_in_model) {
@@ -105,10 +116,13 @@ impl Identifier {
 
     /// The value of a key as UTF-8 without padding; `None` when it is not there or a sequence. Numbers of VR US become digits.
     pub(super) fn text(&self, tag: Tag) -> Option<String> {
-        let value = self.keys.get(&tag)?.as_deref()?;
+        Some(self.decoded(tag, self.keys.get(&tag)?.as_deref()?))
+    }
+
+    /// A value as UTF-8 without padding.
+    pub(super) fn decoded(&self, tag: Tag, value: &[u8]) -> String {
         let delimiters: &[u8] = if is_name(tag) { b"^=" } else { b"" };
-        let text = self.sets.decode(value, delimiters);
-        Some(text.trim_matches([' ', '\0']).to_owned())
+        self.sets.decode(value, delimiters).trim_matches([' ', '\0']).to_owned()
     }
 
     /// The value of a key of VR US, as digits.

@@ -85,6 +85,11 @@ pub(crate) fn attribute_within(within: Option<Tag>, tag: Tag) -> Option<&'static
     KNOWN.iter().find(|known| known.tag == tag && known.within == within)
 }
 
+/// What is known of the items of a sequence.
+pub(crate) fn all_within(sequence: Tag) -> impl Iterator<Item = &'static Attribute> {
+    KNOWN.iter().filter(move |known| known.within == Some(sequence))
+}
+
 /// Request Attributes Sequence.
 const REQUESTS: u32 = 0x0040_0275;
 
@@ -298,7 +303,7 @@ fn request(request: &RequestAttributes) -> Value {
 }
 
 /// A tag as DICOM JSON names it.
-fn hexadecimal(tag: Tag) -> String {
+pub(crate) fn hexadecimal(tag: Tag) -> String {
     format!("{:08X}", number(tag))
 }
 

@@ -143,7 +143,10 @@ impl FilePieces {
         };
         self.left.start = wanted.end;
         let from = count(&(read.start..wanted.start));
-        Ok(Some(piece.slice(from..from + count(&wanted))))
+        let piece = piece.slice(from..from + count(&wanted));
+        // A small part would hold a whole piece of memory for as long as somebody keeps it.
+        let is_small = piece.len() < PIECE_BYTES_MAX / 2;
+        Ok(Some(if is_small { Bytes::copy_from_slice(&piece) } else { piece }))
     }
 }
 

@@ -241,6 +241,64 @@ fn findscu_finds_by_what_it_asks() {
     }
 }
 
+/// Items are matched as wholes and told with the keys that were asked for (PS3.4 section C.2.2.2.6).
+#[test]
+fn findscu_finds_by_what_was_requested() {
+    if !has("findscu") || !has("dcmodify") || !has("dcmdump") {
+        return;
+    }
+    let world = world(Site::new());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("requested.dcm");
+    std::fs::copy(&formats(&["MR_small.dcm"])[0], &file).unwrap();
+    let mut modify = Command::new("dcmodify");
+    for (item, step, procedure) in [(0, "S1", "R1"), (1, "S2", "R2")] {
+        let at = format!("(0040,0275)[{item}]");
+        modify.args([
+            "-i",
+            &format!("{at}.(0040,0009)={step}"),
+            "-i",
+            &format!("{at}.(0040,1001)={procedure}"),
+        ]);
+    }
+    assert!(modify.arg("-nb").arg(&file).status().unwrap().success());
+    world.send(&file, "CT_1");
+    let uid = b"1.3.6.1.4.1.5962.1.2.4.20040826185059.5457";
+    assert!(read(&file).windows(uid.len()).any(|part| part == uid), "the study of the fixture");
+    let study = format!("StudyInstanceUID={}", String::from_utf8_lossy(uid));
+    let (step, procedure) = ("(0040,0275)[0].(0040,0009)", "(0040,0275)[0].(0040,1001)");
+    for (keys, found) in [
+        (vec![format!("{step}=S1")], 1),
+        (vec![format!("{step}=S?"), format!("{procedure}=R2")], 1),
+        (vec![format!("{step}=S1"), format!("{procedure}=R2")], 0),
+        (vec![format!("{procedure}=")], 1),
+    ] {
+        let keys: Vec<&str> = [study.as_str(), "SeriesInstanceUID"]
+            .into_iter()
+            .chain(keys.iter().map(String::as_str))
+            .collect();
+        assert_eq!(world.find("-S", "SERIES", &keys).len(), found, "{keys:?}");
+    }
+    let answers = folder.path().join("answers");
+    std::fs::create_dir(&answers).unwrap();
+    let query = [
+        "-X",
+        "-od",
+        answers.to_str().unwrap(),
+        "-S",
+        "-k",
+        "QueryRetrieveLevel=SERIES",
+        "-k",
+        &study,
+        "-k",
+        procedure,
+    ];
+    assert!(world.dcmtk("findscu", "RAD", &query).status.success());
+    let dump = Command::new("dcmdump").args(files(&answers)).output().unwrap();
+    let dump = String::from_utf8_lossy(&dump.stdout);
+    assert!(dump.contains("SH [R1]") && dump.contains("SH [R2]") && !dump.contains("SH [S1]"), "{dump}");
+}
+
 /// More answers than are written at once, and more than wait at a time.
 #[test]
 fn every_match_of_many_is_told() {
