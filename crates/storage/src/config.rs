@@ -8,6 +8,7 @@ use domain::port::Storage;
 use serde::Deserialize;
 
 use crate::{
+    cache::Cached,
     file::{FileStorage, OpenFileError, PACKED_BYTES_MAX},
     s3::{ConnectError, S3Config, S3Storage},
 };
@@ -52,21 +53,51 @@ pub enum OpenError {
     /// The folder cannot be used.
     #[error("the folder of the object store cannot be used")]
     File(#[from] OpenFileError),
+    /// The folder of the cache cannot be made.
+    #[error("the folder of the cache {folder} cannot be made: check storage.cache_dir")]
+    Cache {
+        /// Which.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The bucket's settings cannot be used.
     #[error("the settings of the bucket cannot be used")]
     S3(#[from] ConnectError),
+}
+
+/// A store that was opened.
+pub struct Opened {
+    /// The store.
+    pub storage: Arc<dyn Storage>,
+    /// The same behind its cache, where it has one.
+    pub cached: Option<Arc<Cached>>,
 }
 
 /// Opens the store that the settings name. A bucket that does not answer is no error yet: see [`Storage::check`].
 ///
 /// # Errors
 /// When a folder cannot be used or settings contradict each other.
-pub async fn open(config: &StorageConfig) -> Result<Arc<dyn Storage>, OpenError> {
+pub async fn open(config: &StorageConfig) -> Result<Opened, OpenError> {
     match config {
         StorageConfig::Filesystem(config) => {
-            Ok(Arc::new(FileStorage::open_with(&config.dir, config.packed_bytes_max).await?))
+            let storage = Arc::new(FileStorage::open_with(&config.dir, config.packed_bytes_max).await?);
+            Ok(Opened { storage, cached: None })
         }
-        StorageConfig::S3(config) => Ok(Arc::new(S3Storage::connect(config.clone()).await?)),
+        StorageConfig::S3(config) => {
+            let storage: Arc<dyn Storage> = Arc::new(S3Storage::connect(config.clone()).await?);
+            let folder = config.cache_dir.clone().filter(|_| config.cache_bytes_max > 0);
+            let cached = match folder {
+                Some(folder) => {
+                    let cached =
+                        Cached::before(Arc::clone(&storage), folder.clone(), config.cache_bytes_max).await;
+                    Some(Arc::new(cached.map_err(|source| OpenError::Cache { folder, source })?))
+                }
+                None => None,
+            };
+            Ok(Opened { storage, cached })
+        }
     }
 }
 

@@ -74,6 +74,12 @@ pub struct S3Config {
     /// Where large objects wait for their put; the system's folder for temporary files when unset.
     #[serde(default)]
     pub spool_dir: Option<PathBuf>,
+    /// The folder of the cache; a folder of the data when unset.
+    #[serde(default)]
+    pub cache_dir: Option<PathBuf>,
+    /// Most bytes of the cache on a disk of this machine; 0 is none.
+    #[serde(default)]
+    pub cache_bytes_max: u64,
     /// Longest wait for a connection, in seconds.
     #[serde(default = "connect_seconds_default")]
     pub connect_timeout_seconds: u64,

@@ -53,7 +53,8 @@ pub fn answering(
     tls: Option<Arc<Tls>>,
     places: &Places,
 ) -> Arc<dyn Answering> {
-    let Parts { catalog, storage, pixels, clock, .. } = parts.clone();
+    let storage = parts.near();
+    let Parts { catalog, pixels, clock, .. } = parts.clone();
     let archive =
         Archive { catalog, storage, pixels: Arc::new(pixels), clock, config: settings.archive.clone() };
     let calls = Arc::new(Dialling(tls));

@@ -206,7 +206,11 @@ impl Settings {
     #[must_use]
     pub fn storage(&self) -> StorageConfig {
         let folder = || StorageConfig::Filesystem(FileConfig::new(self.data_dir.join("objects")));
-        self.storage.clone().unwrap_or_else(folder)
+        let mut storage = self.storage.clone().unwrap_or_else(folder);
+        if let StorageConfig::S3(s3) = &mut storage {
+            s3.cache_dir.get_or_insert_with(|| self.data_dir.join("cache"));
+        }
+        storage
     }
 
     /// Where the catalog is kept.

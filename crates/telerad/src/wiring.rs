@@ -13,6 +13,9 @@ use crate::{clock::MachineClock, settings::Settings};
 pub struct Parts {
     /// Objects.
     pub storage: Arc<dyn Storage>,
+    /// The same behind a cache on this machine, where the settings want one: for who reads images, and for nobody who has to know what
+    /// the store itself has.
+    pub cached: Option<Arc<storage::Cached>>,
     /// What is known.
     pub catalog: Arc<dyn Catalog>,
     /// Work that waits.
@@ -24,6 +27,15 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// Objects for who reads images.
+    #[must_use]
+    pub fn near(&self) -> Arc<dyn Storage> {
+        match &self.cached {
+            Some(cached) => Arc::<storage::Cached>::clone(cached),
+            None => Arc::clone(&self.storage),
+        }
+    }
+
     /// Upkeep of these parts.
     pub fn upkeep(&self, settings: &Settings) -> archive::upkeep::Upkeep {
         let Self { catalog, storage, clock, .. } = self.clone();
@@ -105,7 +117,8 @@ pub async fn open(settings: &Settings) -> Result<Parts, StartError> {
     catalog.settle().await.map_err(StartError::Catalog)?;
     let catalog: Arc<dyn Catalog> = catalog;
     let clock: Arc<dyn Clock> = Arc::new(MachineClock);
-    let storage = storage::open(&settings.storage()).await.map_err(StartError::Storage)?;
+    let opened = storage::open(&settings.storage()).await.map_err(StartError::Storage)?;
+    let storage::Opened { storage, cached } = opened;
     let broker: Arc<dyn Broker> = match &settings.broker {
         BrokerConfig::Embedded(config) => {
             Arc::new(EmbeddedBroker::new(Arc::clone(&catalog), Arc::clone(&clock), config.clone()))
@@ -115,7 +128,7 @@ pub async fn open(settings: &Settings) -> Result<Parts, StartError> {
         }
     };
     let pixels = pixels::Pool::new(settings.pixels.clone());
-    Ok(Parts { storage, catalog, broker, pixels, clock })
+    Ok(Parts { storage, cached, catalog, broker, pixels, clock })
 }
 
 fn make_data_dir(settings: &Settings) -> Result<(), StartError> {

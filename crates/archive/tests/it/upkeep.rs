@@ -77,6 +77,8 @@ pub(crate) async fn s3() -> Option<Arc<dyn Storage>> {
         checksums: Checksums::WhenRequired,
         prefix: String::new(),
         spool_dir: None,
+        cache_dir: None,
+        cache_bytes_max: 0,
         connect_timeout_seconds: 5,
         answer_timeout_seconds: 60,
     };

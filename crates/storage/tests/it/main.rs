@@ -5,5 +5,6 @@
     reason = "a helper of a test may end it, and say why it is skipped"
 )]
 
+mod cache;
 mod file;
 mod s3;

@@ -28,6 +28,8 @@ fn config(bucket: &str) -> Option<S3Config> {
         checksums: Checksums::WhenRequired,
         prefix: "telerad/".into(),
         spool_dir: None,
+        cache_dir: None,
+        cache_bytes_max: 0,
         connect_timeout_seconds: 5,
         answer_timeout_seconds: 60,
     })

@@ -259,7 +259,7 @@ impl Starting<'_> {
     fn archive(&self) -> Router {
         let archive = archive::Archive {
             catalog: Arc::clone(&self.parts.catalog),
-            storage: Arc::clone(&self.parts.storage),
+            storage: self.parts.near(),
             pixels: Arc::new(self.parts.pixels.clone()),
             clock: Arc::clone(&self.parts.clock),
             config: self.settings.archive.clone(),
@@ -279,7 +279,7 @@ impl Starting<'_> {
     }
 
     fn reporter(&self) -> Router {
-        let Parts { catalog, broker, clock, storage, pixels } = self.parts.clone();
+        let Parts { catalog, broker, clock, storage, pixels, .. } = self.parts.clone();
         let drafter = Arc::new(reporter::RuleDrafter::new(storage, Arc::new(pixels)));
         let concurrency = self.settings.reporter.drafts_at_once;
         let config = WorkerConfig { concurrency, ..WorkerConfig::default() };
@@ -294,7 +294,7 @@ impl Starting<'_> {
         let viewer = reading_room::Viewer::open(viewer.as_deref()).map_err(StartError::Viewer)?;
         Ok(reading_room::router(reading_room::ReadingRoom {
             catalog: Arc::clone(&self.parts.catalog),
-            storage: Arc::clone(&self.parts.storage),
+            storage: self.parts.near(),
             clock: Arc::clone(&self.parts.clock),
             gate: self.gate.clone(),
             mail_configured: self.settings.mail.smtp.is_some(),
@@ -316,6 +316,9 @@ impl Starting<'_> {
                 config: self.settings.archive.clone(),
                 places: self.places.clone(),
             }));
+        }
+        if let Some(cached) = &self.parts.cached {
+            parts.push(Arc::<storage::Cached>::clone(cached));
         }
         if self.roles.contains(&Role::Archive) || self.roles.contains(&Role::Reporter) {
             parts.push(Arc::new(self.parts.pixels.clone()));

@@ -56,6 +56,11 @@ impl Bucket {
 
 impl Store {
     fn start() -> Option<Self> {
+        Self::start_with_cache(0)
+    }
+
+    /// With a cache of so many bytes before the store.
+    fn start_with_cache(cache_bytes: u64) -> Option<Self> {
         let (endpoint, access_key, secret_key, region) = (
             named_by("TELERAD_TEST_S3_ENDPOINT")?,
             named_by("TELERAD_TEST_S3_ACCESS_KEY")?,
@@ -82,6 +87,7 @@ impl Store {
             .with("STORAGE__PATH_STYLE", "true")
             .with("STORAGE__ACCESS_KEY", access_key)
             .with("STORAGE__SECRET_KEY", secret_key)
+            .with("STORAGE__CACHE_BYTES_MAX", cache_bytes.to_string())
             .with("STORAGE__ANSWER_TIMEOUT_SECONDS", ANSWER_SECONDS.to_string());
         let token = add_centre(&site);
         let serving = site.start(&["serve", "--roles", "intake,archive"], site.http);
@@ -95,6 +101,26 @@ impl Store {
     fn words(&self, objects: &[Object]) -> Vec<String> {
         let told = send_objects(self.site.dicom, objects).told();
         told.words().into_iter().map(str::to_owned).collect()
+    }
+
+    /// Asks for something as a viewer does; how many requests of which method reached the store for it.
+    fn cost(&self, path: &str) -> Vec<(String, usize)> {
+        drop(self.proxy.take_seen());
+        let authorization = format!("Authorization: Bearer {}", self.token);
+        curl(&["-H", &authorization, "-o", "/dev/null", &self.site.url(path)]);
+        let mut methods = std::collections::BTreeMap::new();
+        for seen in self.proxy.take_seen() {
+            *methods.entry(seen.method).or_default() += 1;
+        }
+        methods.into_iter().collect()
+    }
+
+    /// Ends the process and starts another one, which remembers nothing.
+    fn again(self) -> Self {
+        let Self { serving, proxy, site, token, bucket, files } = self;
+        assert!(serving.stop());
+        let serving = site.start(&["serve", "--roles", "intake,archive"], site.http);
+        Self { serving, proxy, site, token, bucket, files }
     }
 
     fn puts(&self) -> usize {
@@ -193,6 +219,44 @@ fn f24_other_bytes_than_were_stored_are_refused_and_never_served_as_good() {
     store.proxy.clear();
     assert_kept(&store.site, &store.token, &[&object[0]]);
     store.end();
+}
+
+/// What a viewer asks when it opens a study, counted on the wire. Metadata of a series are one request, a frame is one, lists are none;
+/// with a cache, which making the metadata has filled, all are none.
+#[test]
+fn an_opened_study_costs_the_requests_that_it_must_and_near_ones_cost_none() {
+    for cache_bytes in [0, 1 << 30] {
+        let Some(store) = Store::start_with_cache(cache_bytes) else { return };
+        let objects = load::study(store.files.path(), 91, 20);
+        assert!(store.words(&objects).iter().all(|word| word == "Success"));
+        let Object { study, series, .. } = &objects[0];
+        let study = format!("/dicomweb/studies/{study}");
+        let series = format!("{study}/series/{series}");
+        let gets = |count: usize| if count == 0 { Vec::new() } else { vec![("GET".to_owned(), count)] };
+        let made = store.cost(&format!("{series}/metadata"));
+        let reads = made.iter().find(|(method, _)| method == "GET").map(|(_, count)| *count);
+        assert_eq!(reads, Some(20), "each header is read once: {made:?}");
+
+        // Its document is kept behind the answer; reading it once brings it near.
+        wait_until("the document of the series is kept", || store.bucket.keys(".sheet").len() == 1);
+        let store = store.again();
+        store.cost(&format!("{series}/metadata"));
+        let store = store.again();
+        assert_eq!(store.cost("/dicomweb/studies?limit=101"), gets(0));
+        assert_eq!(store.cost(&format!("{study}/series")), gets(0));
+        assert_eq!(store.cost(&format!("{series}/instances")), gets(0));
+        let each = usize::from(cache_bytes == 0);
+        assert_eq!(store.cost(&format!("{series}/metadata")), gets(each));
+        assert_eq!(store.cost(&format!("{series}/metadata")), gets(0), "it is in memory");
+        for object in objects.iter().take(5) {
+            let frame = format!("{series}/instances/{}/frames/1", object.instance);
+            assert_eq!(store.cost(&frame), gets(each), "{cache_bytes}");
+            assert_eq!(store.cost(&format!("{frame}/rendered")), gets(2 * each), "its header and its pixels");
+            assert_eq!(store.cost(&format!("{frame}/rendered")), gets(0), "the picture is in memory");
+        }
+        assert_eq!(store.cost(&study), gets(20 * each), "all of it");
+        assert_kept(&store.site, &store.token, &objects.iter().collect::<Vec<_>>());
+    }
 }
 
 #[test]
