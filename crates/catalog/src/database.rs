@@ -307,9 +307,9 @@ impl SqlCatalog {
         &self.identities
     }
 
-    /// The quick way to one row, where there is one.
-    pub(crate) fn glance(&self) -> Option<&Glance> {
-        self.glance.as_deref()
+    /// The quick way to rows, where there is one.
+    pub(crate) fn glance(&self) -> Option<Arc<Glance>> {
+        self.glance.clone()
     }
 
     pub(crate) const fn dialect(&self) -> Dialect {

@@ -138,11 +138,7 @@ async fn series(connection: &mut AnyConnection, study: &StudyKey) -> Result<Vec<
     Ok(series)
 }
 
-async fn instances(
-    connection: &mut AnyConnection,
-    study: &StudyKey,
-    series: Option<&SeriesInstanceUid>,
-) -> Result<Vec<Instance>, Problem> {
+fn instances_sql(study: &StudyKey, series: Option<&SeriesInstanceUid>) -> Sql {
     let mut sql = Sql::new("SELECT * FROM instance WHERE centre = $1 AND study = $2")
         .bind(&study.centre)
         .bind(&study.uid);
@@ -150,8 +146,11 @@ async fn instances(
     if let Some(series) = series {
         sql.push(" AND series = ").value(series);
     }
-    let rows = sql.all(connection).await?;
-    let mut instances = rows.iter().map(row::read_instance).collect::<Result<Vec<_>, _>>()?;
+    sql
+}
+
+/// In the order of series and numbers.
+fn in_order(mut instances: Vec<Instance>) -> Vec<Instance> {
     instances.sort_by(|a, b| {
         (&a.series, a.attributes.number.is_none(), a.attributes.number, &a.sop_instance).cmp(&(
             &b.series,
@@ -160,7 +159,7 @@ async fn instances(
             &b.sop_instance,
         ))
     });
-    Ok(instances)
+    instances
 }
 
 async fn some_instances(connection: &mut AnyConnection, sql: Sql) -> Result<Vec<Instance>, Problem> {
@@ -210,8 +209,19 @@ impl Images for SqlCatalog {
     }
 
     async fn studies(&self, filter: &StudyFilter) -> Known<Vec<Study>> {
-        let dialect = self.dialect();
-        read!(self, "searching studies", |connection| filter::studies(connection, dialect, filter))
+        if filter.limit == 0 {
+            return Ok(Vec::new());
+        }
+        let sql = || filter::statement(self.dialect(), filter);
+        if let Some(glance) = self.glance()
+            && let Ok(found) = glance.all(sql(), |found| Ok(row::read(found)?.study)).await
+        {
+            return Ok(found);
+        }
+        read!(self, "searching studies", |connection| async {
+            let found = sql().all(connection).await?;
+            found.iter().map(|found| Ok(row::read(found)?.study)).collect()
+        })
     }
 
     async fn series(&self, study: &StudyKey) -> Known<Vec<Series>> {
@@ -219,7 +229,14 @@ impl Images for SqlCatalog {
     }
 
     async fn instances(&self, study: &StudyKey, series: Option<&SeriesInstanceUid>) -> Known<Vec<Instance>> {
-        read!(self, "listing instances", |connection| instances(connection, study, series))
+        let sql = || instances_sql(study, series);
+        if let Some(glance) = self.glance()
+            && let Ok(found) = glance.all(sql(), |found| row::read_instance(found)).await
+        {
+            return Ok(in_order(found));
+        }
+        let found = read!(self, "listing instances", |connection| some_instances(connection, sql()));
+        found.map(in_order)
     }
 
     async fn instance(&self, centre: &CentreId, sop_instance: &SopInstanceUid) -> Known<Option<Instance>> {
@@ -236,7 +253,7 @@ impl Images for SqlCatalog {
             sql
         };
         if let Some(Ok(found)) =
-            self.glance().map(|glance| glance.first(sql(), |row| row::read_instance_with_frames(row)))
+            self.glance().map(|glance| glance.first(sql(), |found| row::read_instance_with_frames(found)))
         {
             return Ok(found);
         }

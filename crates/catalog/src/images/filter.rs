@@ -1,30 +1,9 @@
 //! QIDO-like questions about studies, as SQL.
 
-use domain::{
-    port::catalog::{StudyFilter, StudyOrder},
-    study::Study,
-};
-use sqlx::AnyConnection;
+use domain::port::catalog::{StudyFilter, StudyOrder};
 
 use super::row;
-use crate::{dialect::Dialect, error::Problem, sql::Sql};
-
-/// Studies that match.
-pub(crate) async fn studies(
-    connection: &mut AnyConnection,
-    dialect: Dialect,
-    filter: &StudyFilter,
-) -> Result<Vec<Study>, Problem> {
-    if filter.limit == 0 {
-        return Ok(Vec::new());
-    }
-    statement(dialect, filter)
-        .all(connection)
-        .await?
-        .iter()
-        .map(|found| Ok(row::read(found)?.study))
-        .collect()
-}
+use crate::{dialect::Dialect, sql::Sql};
 
 /// The question. Within one centre each of its usual forms is answered by an index in the order of the list (`study_of_centre_…`).
 pub(crate) fn statement(dialect: Dialect, filter: &StudyFilter) -> Sql {

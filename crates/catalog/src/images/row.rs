@@ -68,7 +68,7 @@ fn read_match(word: &str) -> Option<OrderMatch> {
 }
 
 /// Reads a row that has all columns of `study`.
-pub(crate) fn read(row: &AnyRow) -> Result<StudyRow, Problem> {
+pub(crate) fn read(row: &impl Columns) -> Result<StudyRow, Problem> {
     let key = StudyKey { centre: row.centre("centre")?, uid: row.study_uid("study")? };
     let order_id = row.parsed_maybe("order_id", |text| OrderId::parse(text).ok())?;
     let order_match = row.parsed_maybe("order_match", read_match)?;
@@ -93,7 +93,7 @@ pub(crate) fn read(row: &AnyRow) -> Result<StudyRow, Problem> {
     Ok(StudyRow { study, reading: Reading { study: key, state: state_of(row)? } })
 }
 
-fn attributes_of(row: &AnyRow) -> Result<StudyAttributes, Problem> {
+fn attributes_of(row: &impl Columns) -> Result<StudyAttributes, Problem> {
     let date = |column: &'static str| {
         row.parsed_maybe(
             column,
@@ -117,7 +117,7 @@ fn attributes_of(row: &AnyRow) -> Result<StudyAttributes, Problem> {
     })
 }
 
-fn state_of(row: &AnyRow) -> Result<ReadingState, Problem> {
+fn state_of(row: &impl Columns) -> Result<ReadingState, Problem> {
     let claim = match row.parsed_maybe("claim_by", |text| PersonId::parse(text).ok())? {
         None => None,
         Some(by) => Some(Claim { by, since: row.time("claim_since")?, until: row.time("claim_until")? }),
