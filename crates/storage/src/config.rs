@@ -96,6 +96,8 @@ pub async fn open(config: &StorageConfig) -> Result<Opened, OpenError> {
                 }
                 None => None,
             };
+            // What is removed from the store by anybody here is not kept near either.
+            let storage = cached.as_ref().map_or(storage, Cached::store);
             Ok(Opened { storage, cached })
         }
     }

@@ -8,7 +8,7 @@ mod config;
 mod file;
 mod s3;
 
-pub use cache::{BLOCK_BYTES, Cached};
+pub use cache::{Cached, NEAR_BYTES_MAX};
 pub use config::{FileConfig, OpenError, Opened, Secret, StorageConfig, open};
 pub use file::{FileStorage, OpenFileError, PACKED_BYTES_MAX};
 pub use s3::{Checksums, ConnectError, OBJECT_BYTES_MAX, S3Config, S3Storage};

@@ -1,17 +1,17 @@
-//! Which blocks are kept, how many bytes they have, and which was not used for longest.
+//! Which objects are kept, how many bytes they have, and which was not used for longest.
 
 use std::collections::BTreeMap;
 
-use super::blocks::{BlockId, FoundBlock};
+use super::files::{FoundFile, Name};
 
-/// Turns of blocks that an earlier process left are below this: older than everything that is used now.
+/// Turns of objects that an earlier process left are below this: older than everything that is used now.
 const FIRST_TURN: u64 = 1 << 40;
 
 /// What is kept.
 #[derive(Debug)]
 pub(super) struct Index {
-    entries: BTreeMap<BlockId, Entry>,
-    by_turn: BTreeMap<u64, BlockId>,
+    entries: BTreeMap<Name, Entry>,
+    by_turn: BTreeMap<u64, Name>,
     bytes: u64,
     turn: u64,
 }
@@ -34,62 +34,55 @@ impl Index {
         self.bytes
     }
 
-    /// Whether a block is kept; then it was used just now.
-    pub(super) fn touch(&mut self, id: BlockId) -> bool {
-        let Some(entry) = self.entries.get_mut(&id) else { return false };
+    /// Whether an object is kept; then it was used just now.
+    pub(super) fn touch(&mut self, name: Name) -> bool {
+        let Some(entry) = self.entries.get_mut(&name) else { return false };
         self.by_turn.remove(&entry.turn);
         self.turn += 1;
         entry.turn = self.turn;
-        self.by_turn.insert(self.turn, id);
+        self.by_turn.insert(self.turn, name);
         true
     }
 
-    /// Keeps a block; gives those that go for it.
-    pub(super) fn add(&mut self, id: BlockId, bytes: u64, bytes_max: u64) -> Vec<BlockId> {
-        self.forget(id);
+    /// Keeps an object; gives those that go for it.
+    pub(super) fn add(&mut self, name: Name, bytes: u64, bytes_max: u64) -> Vec<Name> {
+        self.forget(name);
         self.turn += 1;
-        self.insert(id, bytes, self.turn);
+        self.insert(name, bytes, self.turn);
         self.shrink(bytes_max)
     }
 
     /// Keeps what an earlier process left, the oldest first; gives those for which there is no room.
-    pub(super) fn add_found(&mut self, mut found: Vec<FoundBlock>, bytes_max: u64) -> Vec<BlockId> {
-        found.sort_by_key(|block| block.used);
-        for (turn, block) in (0..FIRST_TURN).zip(found) {
-            if !self.entries.contains_key(&block.id) {
-                self.insert(block.id, block.bytes, turn);
+    pub(super) fn add_found(&mut self, mut found: Vec<FoundFile>, bytes_max: u64) -> Vec<Name> {
+        found.sort_by_key(|file| file.used);
+        for (turn, file) in (0..FIRST_TURN).zip(found) {
+            if !self.entries.contains_key(&file.name) {
+                self.insert(file.name, file.bytes, turn);
             }
         }
         self.shrink(bytes_max)
     }
 
-    /// Forgets a block.
-    pub(super) fn forget(&mut self, id: BlockId) {
-        if let Some(entry) = self.entries.remove(&id) {
+    /// Forgets an object.
+    pub(super) fn forget(&mut self, name: Name) {
+        if let Some(entry) = self.entries.remove(&name) {
             self.by_turn.remove(&entry.turn);
             self.bytes -= entry.bytes;
         }
     }
 
-    /// Forgets the blocks of an object from one of them on, and gives them.
-    pub(super) fn forget_object(&mut self, from: BlockId) -> Vec<BlockId> {
-        let of_object = self.entries.range(from..=from.last()).map(|(id, _)| *id).collect::<Vec<_>>();
-        of_object.iter().for_each(|id| self.forget(*id));
-        of_object
-    }
-
-    fn insert(&mut self, id: BlockId, bytes: u64, turn: u64) {
-        self.entries.insert(id, Entry { bytes, turn });
-        self.by_turn.insert(turn, id);
+    fn insert(&mut self, name: Name, bytes: u64, turn: u64) {
+        self.entries.insert(name, Entry { bytes, turn });
+        self.by_turn.insert(turn, name);
         self.bytes += bytes;
     }
 
-    fn shrink(&mut self, bytes_max: u64) -> Vec<BlockId> {
+    fn shrink(&mut self, bytes_max: u64) -> Vec<Name> {
         let mut gone = Vec::new();
         while self.bytes > bytes_max
-            && let Some((_, id)) = self.by_turn.first_key_value()
+            && let Some((_, name)) = self.by_turn.first_key_value()
         {
-            gone.push(*id);
+            gone.push(*name);
             self.forget(gone[gone.len() - 1]);
         }
         gone
@@ -102,52 +95,34 @@ mod tests {
 
     use super::*;
 
-    fn id(object: u8, number: u32) -> BlockId {
-        BlockId::new([object; 32], number)
+    fn name(object: u8) -> Name {
+        Name::new([object; 32])
     }
 
     #[test]
     fn what_was_not_used_for_longest_goes() {
         let mut index = Index::default();
         for object in 1..=4 {
-            assert!(index.add(id(object, 0), 25, 100).is_empty());
+            assert!(index.add(name(object), 25, 100).is_empty());
         }
-        assert!(index.touch(id(1, 0)) && !index.touch(id(9, 0)));
-        assert_eq!(index.add(id(5, 0), 30, 100), [id(2, 0), id(3, 0)]);
-        assert_eq!((index.bytes(), index.touch(id(2, 0))), (80, false));
-        assert_eq!(index.add(id(5, 0), 10, 100), []);
+        assert!(index.touch(name(1)) && !index.touch(name(9)));
+        assert_eq!(index.add(name(5), 30, 100), [name(2), name(3)]);
+        assert_eq!((index.bytes(), index.touch(name(2))), (80, false));
+        assert_eq!(index.add(name(5), 10, 100), []);
         assert_eq!(index.bytes(), 60);
-        assert_eq!(
-            index.add(id(6, 0), 101, 100).last(),
-            Some(&id(6, 0)),
-            "one that is too large is not kept"
-        );
+        assert_eq!(index.add(name(6), 101, 100).last(), Some(&name(6)), "one that is too large is not kept");
     }
 
     #[test]
     fn what_was_found_is_older_than_what_was_used_since() {
         let mut index = Index::default();
-        index.add(id(1, 0), 10, 100);
-        let found = |object, seconds| FoundBlock {
-            id: id(object, 0),
+        index.add(name(1), 10, 100);
+        let found = |object, seconds| FoundFile {
+            name: name(object),
             bytes: 40,
             used: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
         };
-        assert_eq!(
-            index.add_found(vec![found(3, 9), found(2, 5), found(1, 7), found(4, 8)], 100),
-            [id(2, 0)]
-        );
+        assert_eq!(index.add_found(vec![found(3, 9), found(2, 5), found(1, 7), found(4, 8)], 100), [name(2)]);
         assert_eq!(index.bytes(), 90);
-    }
-
-    #[test]
-    fn an_object_is_forgotten_with_all_its_blocks() {
-        let mut index = Index::default();
-        for (object, number) in [(1, 0), (1, 7), (1, u32::MAX), (2, 0)] {
-            index.add(id(object, number), 1, 100);
-        }
-        assert_eq!(index.forget_object(id(1, 0)).len(), 3);
-        assert_eq!(index.bytes(), 1);
-        assert!(index.touch(id(2, 0)));
     }
 }
