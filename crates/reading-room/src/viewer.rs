@@ -24,6 +24,10 @@ pub const VIEWER_FILES_MAX: usize = 2000;
 /// How deep its folders may stand.
 const DEPTH_MAX: usize = 8;
 
+/// How long a browser may use a file whose name says nothing about its contents: style sheets, pictures. Asking for each again costs a
+/// round trip before the first image, and there are a dozen; an upgrade of the viewer shows at the latest after this.
+const UNNAMED_KEPT: &str = "public, max-age=3600";
+
 /// The address of its page.
 pub(crate) const PAGE: &str = "/viewer";
 /// The address of its configuration.
@@ -106,7 +110,7 @@ impl Viewer {
         let Some(file) = self.files.get(request.uri().path()) else { return Err(request) };
         let caching = match has_hashed_name(file) {
             true => "public, max-age=31536000, immutable",
-            false => "no-cache",
+            false => UNNAMED_KEPT,
         };
         Ok(serve(file, request, caching).await)
     }

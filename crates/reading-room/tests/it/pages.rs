@@ -58,7 +58,7 @@ async fn the_viewer_is_served_from_its_directory() {
         bundle.header("content-security-policy").contains("'wasm-unsafe-eval'"),
         "workers follow their own"
     );
-    assert_eq!(world.get("", "/1602.css").await.header("cache-control"), "no-cache");
+    assert_eq!(world.get("", "/1602.css").await.header("cache-control"), "public, max-age=3600");
     for absent in ["/sw.js", "/index.html.gz", "/../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd"] {
         assert_eq!(world.get("", absent).await.status, StatusCode::NOT_FOUND, "{absent}");
     }
