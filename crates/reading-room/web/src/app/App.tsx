@@ -7,6 +7,7 @@ import { ReadingPage } from "../reading/ReadingPage";
 import { hasUnsaved } from "../report/editors";
 import { StatusPage } from "../status/StatusPage";
 import { TasksPage } from "../tasks/TasksPage";
+import { ViewerHost } from "../viewer/ViewerHost";
 import { WorklistPage } from "../worklist/WorklistPage";
 import { Header } from "./Header";
 import { Link } from "./Link";
@@ -48,6 +49,7 @@ export function App() {
 
 function SignedInApp({ onSignOut }: { onSignOut: () => Promise<void> }) {
   const route = parseRoute(usePath());
+  const { person } = useSignedIn();
   useEffect(() => {
     const warn = (event: BeforeUnloadEvent) => {
       if (hasUnsaved()) event.preventDefault();
@@ -60,10 +62,11 @@ function SignedInApp({ onSignOut }: { onSignOut: () => Promise<void> }) {
       <a className="skip" href="#main">
         Skip to the page
       </a>
-      <Header route={route} onSignOut={onSignOut} />
-      <Suspense fallback={<p className="whole-page-note">Opening the page…</p>}>
-        <Page route={route} />
-      </Suspense>
+      <ViewerHost warm={person.role !== "centre"} header={<Header route={route} onSignOut={onSignOut} />}>
+        <Suspense fallback={<p className="whole-page-note">Opening the page…</p>}>
+          <Page route={route} />
+        </Suspense>
+      </ViewerHost>
     </div>
   );
 }

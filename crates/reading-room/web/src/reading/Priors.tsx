@@ -1,27 +1,45 @@
 import type { Prior } from "../api/types";
 import { readingPath } from "../app/routes";
 import { calendarDate, moment } from "../words/time";
+import type { PriorBeside } from "./usePriorBeside";
 
-export function Priors({ priors, centre }: { priors: Prior[]; centre: string }) {
+interface Props {
+  priors: Prior[];
+  centre: string;
+  beside: PriorBeside;
+}
+
+export function Priors({ priors, centre, beside }: Props) {
   if (priors.length === 0) return <p className="dim pane-note">No earlier study of this patient is known here.</p>;
   return (
     <ul className="priors" data-testid="priors">
-      {priors.map((prior) => (
-        <li key={prior.study_uid}>
-          <h3>
-            <a href={readingPath(centre, prior.study_uid)} target="_blank" rel="noopener">
-              {calendarDate(prior.study_date) || "Date unknown"} · {prior.description ?? "No description"}
-            </a>{" "}
-            <span className="dim">{prior.modalities.join("/")}</span>
-          </h3>
-          {prior.impression ? (
-            <p className="report-text">{prior.impression}</p>
-          ) : (
-            <p className="dim">No signed report.</p>
-          )}
-          {prior.signed_at && <p className="dim">Signed {moment(prior.signed_at)}</p>}
-        </li>
-      ))}
+      {priors.map((prior) => {
+        const hangs = beside.prior?.study_uid === prior.study_uid;
+        return (
+          <li key={prior.study_uid}>
+            <h3>
+              <a href={readingPath(centre, prior.study_uid)} target="_blank" rel="noopener">
+                {calendarDate(prior.study_date) || "Date unknown"} · {prior.description ?? "No description"}
+              </a>{" "}
+              <span className="dim">{prior.modalities.join("/")}</span>
+            </h3>
+            {prior.impression ? (
+              <p className="report-text">{prior.impression}</p>
+            ) : (
+              <p className="dim">No signed report.</p>
+            )}
+            {prior.signed_at && <p className="dim">Signed {moment(prior.signed_at)}</p>}
+            <button
+              className="quiet"
+              aria-pressed={hangs}
+              onClick={() => beside.hang(hangs ? null : prior)}
+              data-testid="prior-beside"
+            >
+              {hangs ? "Take it off the screen" : "Hang it beside the new images"}
+            </button>
+          </li>
+        );
+      })}
     </ul>
   );
 }

@@ -4,6 +4,9 @@ import type { Study } from "../api/types";
 import { useSignedIn } from "../app/session";
 import { Away } from "../ui/Away";
 import { personName, PRIORITY_NAMES } from "../words/names";
+import { openingOf } from "../viewer/beside";
+import { useViewer } from "../viewer/ViewerHost";
+import { ViewerPlace } from "../viewer/ViewerPlace";
 import { notesOf, type NoteAction } from "./notes";
 import { Notes } from "./Notes";
 import { PatientStrip } from "./PatientStrip";
@@ -12,10 +15,10 @@ import { ReportPanes } from "./ReportPanes";
 import { SignDialog } from "./SignDialog";
 import { Splitter } from "./Splitter";
 import { TakeOver } from "./TakeOver";
+import { usePriorBeside } from "./usePriorBeside";
 import { useReading } from "./useReading";
 import { usePanelWidth } from "./usePanelWidth";
 import { useReadingKeys } from "./useReadingKeys";
-import { Viewer } from "./Viewer";
 
 interface Props {
   path: string;
@@ -29,8 +32,9 @@ export function ReadingView({ path, study, error, answeredAt, refresh }: Props) 
   const { person } = useSignedIn();
   const reading = useReading(path, study, refresh);
   const { claim, report, images, dialog } = reading;
+  const beside = usePriorBeside(study);
   const panel = usePanelWidth();
-  const viewer = useRef<HTMLIFrameElement>(null);
+  const { frame: viewer } = useViewer();
   const section = useRef<HTMLElement>(null);
   const keys = useReadingKeys({ reading, panel, viewer, section });
   const notes = notesOf({ study, onScreen: images.onScreen, holder: claim.holder, newDraft: reading.newDraft });
@@ -46,14 +50,14 @@ export function ReadingView({ path, study, error, answeredAt, refresh }: Props) 
       <h1 className="visually-hidden">
         {personName(study.entry.patient.name)}, {study.entry.description}, {PRIORITY_NAMES[study.entry.priority]}
       </h1>
-      <Viewer key={images.round} frame={viewer} src={study.viewer_url} keys={keys} />
+      <ViewerPlace opening={openingOf(study, beside.prior, images.round)} keys={keys} />
       <Splitter panel={panel} />
       {!panel.folded && (
         <section className="panel" ref={section} aria-label="Report" tabIndex={-1} style={{ width: panel.width }}>
           <PatientStrip study={study} />
           {error && <Away error={error} answeredAt={answeredAt} />}
           <Notes notes={notes} onAct={(action) => act[action]()} readOnly={person.role === "centre"} />
-          <ReportPanes study={study} path={path} reading={reading} justSigned={signedBy} />
+          <ReportPanes study={study} path={path} reading={reading} beside={beside} justSigned={signedBy} />
           <ReportBar reading={reading} study={study} reader={person.role !== "centre"} />
         </section>
       )}

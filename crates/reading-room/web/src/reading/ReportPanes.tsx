@@ -6,6 +6,7 @@ import { ReportEditorPane } from "./ReportEditorPane";
 import { SignedReport } from "./SignedReport";
 import { Sources } from "./Sources";
 import { Trail } from "./Trail";
+import type { PriorBeside } from "./usePriorBeside";
 import type { Reading } from "./useReading";
 
 type Tab = "report" | "sources" | "priors" | "history";
@@ -14,11 +15,12 @@ interface Props {
   study: Study;
   path: string;
   reading: Reading;
+  beside: PriorBeside;
   justSigned: boolean;
 }
 
 /** The report and what stands beside it. In a wide panel both are seen at once. */
-export function ReportPanes({ study, path, reading, justSigned }: Props) {
+export function ReportPanes({ study, path, reading, beside: prior, justSigned }: Props) {
   const [tab, setTab] = useState<Tab>("report");
   const { claim, report, keyImages } = reading;
   const beside = tab === "report" ? "sources" : tab;
@@ -47,7 +49,7 @@ export function ReportPanes({ study, path, reading, justSigned }: Props) {
             onInsertAll={claim.mine && study.versions.length === 0 ? reading.insertDraft : null}
           />
         )}
-        {beside === "priors" && <Priors priors={study.priors} centre={study.entry.centre} />}
+        {beside === "priors" && <Priors priors={study.priors} centre={study.entry.centre} beside={prior} />}
         {beside === "history" && <Trail path={path} version={study.versions.length} />}
       </div>
     </div>

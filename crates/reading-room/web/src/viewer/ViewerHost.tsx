@@ -1,0 +1,126 @@
+/**
+ * The viewer's frame. It stands beside the pages and is never taken out of the document, since taking it out would load the viewer anew,
+ * which takes seconds. A page that shows images says where, and the frame is laid over that place.
+ */
+
+import { createContext, use, useCallback, useEffect, useMemo, useRef, useState, type ReactNode, type RefObject } from "react";
+import { handleKey, type KeyHandlers } from "../app/keys";
+import { Shown, type Opening } from "./warm";
+
+/** The viewer is loaded this long after the first page, so that the page goes first. */
+const WARM_AFTER_MS = 1_500;
+/** Its page without a study. */
+const EMPTY = "/viewer";
+
+/** What `viewer-config.js` puts there for us. */
+interface ViewerWindow extends Window {
+  telerad?: { isIdle: () => boolean; open: (address: string) => void; idle: () => void };
+}
+
+interface Host {
+  frame: RefObject<HTMLIFrameElement | null>;
+  keys: RefObject<KeyHandlers>;
+  show: (element: HTMLElement, opening: Opening) => void;
+  hide: () => void;
+}
+
+const HostContext = createContext<Host | null>(null);
+
+export function useViewer(): Host {
+  const host = use(HostContext);
+  if (!host) throw new Error("no ViewerHost around this page");
+  return host;
+}
+
+interface Props {
+  /** Whether to load the viewer before a study is opened. */
+  warm: boolean;
+  header: ReactNode;
+  children: ReactNode;
+}
+
+export function ViewerHost({ warm, header, children }: Props) {
+  const frame = useRef<HTMLIFrameElement>(null);
+  const keys = useRef<KeyHandlers>({});
+  const shown = useRef(new Shown());
+  // What the frame is made with; later studies change the place in it, never this.
+  const [source, setSource] = useState<string | null>(null);
+  const [place, setPlace] = useState<HTMLElement | null>(null);
+
+  useEffect(() => {
+    if (!warm) return;
+    const timer = setTimeout(() => setSource((known) => known ?? EMPTY), WARM_AFTER_MS);
+    return () => clearTimeout(timer);
+  }, [warm]);
+  useLaidOver(frame, source, place);
+
+  const show = useCallback((element: HTMLElement, opening: Opening) => {
+    const viewer = frame.current?.contentWindow as ViewerWindow | null | undefined;
+    if (viewer) turn(viewer, opening, shown.current);
+    else setSource((known) => known ?? opening.address);
+    shown.current.add(opening);
+    setPlace(element);
+  }, []);
+  const hide = useCallback(() => {
+    setPlace(null);
+    const viewer = frame.current?.contentWindow as ViewerWindow | null | undefined;
+    // Not loaded so far as to listen: it must not go on loading a study that nobody looks at.
+    if (viewer?.telerad) viewer.telerad.idle();
+    else viewer?.location.replace(EMPTY);
+  }, []);
+  const host = useMemo(() => ({ frame, keys, show, hide }), [show, hide]);
+
+  const listen = () => {
+    // The viewer is of the same origin, and its own keys come first there.
+    frame.current?.contentWindow?.addEventListener("keydown", (event) => handleKey(keys.current, event));
+  };
+  return (
+    <HostContext value={host}>
+      {header}
+      {source !== null && (
+        <iframe
+          className="viewer"
+          ref={frame}
+          src={source}
+          title="Images"
+          onLoad={listen}
+          data-testid="viewer"
+          data-shown={place !== null}
+        />
+      )}
+      {children}
+    </HostContext>
+  );
+}
+
+/** Goes on with another study, or loads the viewer anew with it. */
+function turn(viewer: ViewerWindow, opening: Opening, shown: Shown): void {
+  if (viewer.telerad?.isIdle() && shown.takes(opening)) return viewer.telerad.open(opening.address);
+  shown.clear();
+  viewer.location.replace(opening.address);
+}
+
+/** Lays the frame over a place for as long as it is there. */
+function useLaidOver(
+  frame: RefObject<HTMLIFrameElement | null>,
+  source: string | null,
+  place: HTMLElement | null,
+): void {
+  useEffect(() => {
+    if (source === null || !place) return;
+    const lay = () => {
+      const style = frame.current?.style;
+      if (!style) return;
+      const { left, top, width, height } = place.getBoundingClientRect();
+      Object.assign(style, { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` });
+    };
+    lay();
+    const watch = new ResizeObserver(lay);
+    watch.observe(place);
+    window.addEventListener("resize", lay);
+    return () => {
+      watch.disconnect();
+      window.removeEventListener("resize", lay);
+    };
+  }, [frame, source, place]);
+}
