@@ -34,7 +34,7 @@ pub struct RequestId(pub String);
 pub enum ContentPolicy {
     /// Our own pages: scripts only from files of ours, no frame of others.
     OwnPages,
-    /// The image viewer: it compiles WebAssembly, builds functions at run time and starts workers from blobs.
+    /// The image viewer: it compiles WebAssembly, builds functions at run time, starts workers from blobs, and shows PDF from blobs.
     Viewer,
 }
 
@@ -48,10 +48,12 @@ impl ContentPolicy {
                 "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; object-src 'none'; \
                  base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
             }
+            // A frame for PDF is empty at first, which is this page itself: one that is refused then shows nothing later either.
             Self::Viewer => {
                 "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval' blob:; \
                  worker-src 'self' blob:; connect-src 'self' blob: data:; img-src 'self' data: blob:; \
-                 media-src 'self' blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; object-src 'none'; \
+                 media-src 'self' blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; \
+                 object-src 'self' blob:; frame-src 'self' blob:; \
                  base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
             }
         }

@@ -94,6 +94,20 @@
     idle: () => go(IDLE),
   };
 
+  // Tells the page around the viewer that an object was stored into the study on screen: measurements, a segmentation. The viewer itself
+  // says nothing of it: it shows what it made before it stores it, and what is only downloaded too.
+  const { open } = XMLHttpRequest.prototype;
+  XMLHttpRequest.prototype.open = function (method, address, ...others) {
+    if (/^post$/i.test(method) && String(address).endsWith('/studies')) {
+      this.addEventListener('load', () => {
+        const [study] = studiesOf(new URLSearchParams(window.location.search));
+        const isHere = this.status === 200 && this.responseText.includes(`/studies/${study}/`);
+        if (isHere) window.dispatchEvent(new Event('telerad-stored'));
+      });
+    }
+    return open.call(this, method, address, ...others);
+  };
+
   // What belongs to another patient never stays beside the study that was opened: the viewer is loaded anew, and then knows nothing else.
   function watch({ displaySetsAdded }) {
     const patientOf = (set) => (set.instances?.[0] ?? set.images?.[0] ?? set.instance)?.PatientID;
@@ -222,7 +236,8 @@
             supportsReject: false,
             dicomUploadEnabled: false,
             staticWado: false,
-            singlepart: 'bulkdata,video,pdf',
+            // PDF is fetched as bulk data and shown from memory; films are asked for as they are rendered.
+            singlepart: 'video',
             bulkDataURI: { enabled: true, relativeResolution: 'studies' },
             acceptHeader: [FRAME_TYPES],
             // Before each study, since the next one may be of another centre. The viewer remembers by the name what it has asked for.

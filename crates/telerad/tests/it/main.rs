@@ -24,3 +24,4 @@ mod server;
 mod texts;
 mod tls;
 mod upload;
+mod viewer;

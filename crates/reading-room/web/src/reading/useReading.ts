@@ -8,6 +8,7 @@ import { readingPath } from "../app/routes";
 import { navigate } from "../app/router";
 import { closeEditor } from "../report/editors";
 import { draftTexts, sameTexts } from "../report/merge";
+import { useViewer } from "../viewer/ViewerHost";
 import { SECTION_NAMES } from "../words/names";
 import { useClaim, type ClaimHandle } from "./useClaim";
 import { useReport, type ReportHandle } from "./useReport";
@@ -91,15 +92,35 @@ export function useReading(path: string, study: Study, refresh: () => Promise<vo
   };
 }
 
-/** The images that were the newest when the viewer was loaded: what a signature is about. */
+interface OnScreen {
+  /** Null while they are loaded anew. */
+  images: ImageSet | null;
+  /** Objects that the reader stored from the viewer since: they are on its screen already. */
+  stored: number;
+  round: number;
+}
+
+/** The images that were the newest when the viewer was loaded, and what the reader added there: what a signature is about. */
 function useImagesOnScreen(newest: ImageSet, refresh: () => Promise<void>) {
-  const [shown, setShown] = useState<{ images: ImageSet | null; round: number }>({ images: newest, round: 0 });
+  const [shown, setShown] = useState<OnScreen>({ images: newest, stored: 0, round: 0 });
+  const { stored: listener } = useViewer();
   useEffect(() => {
-    if (shown.images === null) setShown({ ...shown, images: newest });
+    const { images, stored } = shown;
+    if (images === null) return setShown({ ...shown, images: newest });
+    if (stored === 0 || images.digest === newest.digest) return;
+    // Exactly so many more are the reader's own. Otherwise others came too, and the reader is told.
+    setShown({ ...shown, images: newest.count - images.count === stored ? newest : images, stored: 0 });
   }, [shown, newest]);
+  useEffect(() => {
+    // Asked first: what came meanwhile from elsewhere must not pass for the reader's own.
+    listener.current = () => void refresh().then(() => setShown((known) => ({ ...known, stored: known.stored + 1 })));
+    return () => {
+      listener.current = null;
+    };
+  }, [listener, refresh]);
   const reload = async () => {
     await refresh();
-    setShown(({ round }) => ({ images: null, round: round + 1 }));
+    setShown(({ round }) => ({ images: null, stored: 0, round: round + 1 }));
   };
   return { onScreen: shown.images ?? newest, round: shown.round, reload };
 }

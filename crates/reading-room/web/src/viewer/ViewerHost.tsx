@@ -20,6 +20,8 @@ interface ViewerWindow extends Window {
 interface Host {
   frame: RefObject<HTMLIFrameElement | null>;
   keys: RefObject<KeyHandlers>;
+  /** Told when the reader has stored an object from the viewer into the study on screen. */
+  stored: RefObject<(() => void) | null>;
   show: (element: HTMLElement, opening: Opening) => void;
   hide: () => void;
 }
@@ -42,6 +44,7 @@ interface Props {
 export function ViewerHost({ warm, header, children }: Props) {
   const frame = useRef<HTMLIFrameElement>(null);
   const keys = useRef<KeyHandlers>({});
+  const stored = useRef<(() => void) | null>(null);
   const shown = useRef(new Shown());
   // What the frame is made with; later studies change the place in it, never this.
   const [source, setSource] = useState<string | null>(null);
@@ -68,11 +71,13 @@ export function ViewerHost({ warm, header, children }: Props) {
     if (viewer?.telerad) viewer.telerad.idle();
     else viewer?.location.replace(EMPTY);
   }, []);
-  const host = useMemo(() => ({ frame, keys, show, hide }), [show, hide]);
+  const host = useMemo(() => ({ frame, keys, stored, show, hide }), [show, hide]);
 
   const listen = () => {
+    const viewer = frame.current?.contentWindow as ViewerWindow | null | undefined;
     // The viewer is of the same origin, and its own keys come first there.
-    frame.current?.contentWindow?.addEventListener("keydown", (event) => handleKey(keys.current, event));
+    viewer?.addEventListener("keydown", (event) => handleKey(keys.current, event));
+    viewer?.addEventListener("telerad-stored", () => stored.current?.());
   };
   return (
     <HostContext value={host}>
