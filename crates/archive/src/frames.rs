@@ -64,15 +64,28 @@ pub(crate) async fn frames(
 ) -> Result<Response, Problem> {
     let numbers = numbers(target.part("frames")?)?;
     let instance = target.known_instance(&shared).await?;
-    let (form, packaging) = Form::choose(&instance, &Accepted::of(&headers, &uri)?, numbers.len() == 1)?;
+    let accepted = Accepted::of(&headers, &uri)?;
+    let (form, packaging) = Form::choose(&instance, &accepted, numbers.len() == 1)?;
     shared.note(&target.caller, Action::ImagesRetrieved, &target.centre, Some(&target.study()?)).await?;
     let validator = Validator::new(form.state(&instance), Kept::Object);
     if let Some(response) = validator.not_modified(&headers) {
         return Ok(response);
     }
     let address = instance_address(&target.base, &instance);
-    let parts = parts(&shared, instance, &numbers, form.clone(), address).await?;
-    Ok(validator.put_on(answer(packaging, &form, parts).await?))
+    let answered = async |form: &Form, packaging| {
+        let parts = parts(&shared, instance.clone(), &numbers, form.clone(), address.clone()).await?;
+        let validator = Validator::new(form.state(&instance), Kept::Object);
+        Ok(validator.put_on(answer(packaging, form, parts).await?))
+    };
+    let refused = match answered(&form, packaging).await {
+        Ok(response) => return Ok(response),
+        Err(problem) => problem,
+    };
+    // Whoever takes what is stored as well does not go without a picture because there is no room, or no way, to make the smaller form.
+    match form.recoded.and_then(|_| Form::choose_stored(&instance, &accepted, numbers.len() == 1)) {
+        Some((stored, packaging)) => answered(&stored, packaging).await,
+        None => Err(refused),
+    }
 }
 
 /// How frames leave.
@@ -147,6 +160,12 @@ impl Form {
         is_one: bool,
     ) -> Result<(Self, Packaging), Problem> {
         Self::choose_of(Self::all(instance), accepted, is_one)
+    }
+
+    /// The same of what is stored alone; `None` when the client does not take it, or when it cannot be had without being worked on.
+    fn choose_stored(instance: &Instance, accepted: &Accepted, is_one: bool) -> Option<(Self, Packaging)> {
+        let stored = Some(Self::stored(instance)).filter(|stored| stored.recoded.is_none())?;
+        Self::choose_of(vec![stored], accepted, is_one).ok()
     }
 
     fn choose_of(forms: Vec<Self>, accepted: &Accepted, is_one: bool) -> Result<(Self, Packaging), Problem> {

@@ -1,6 +1,10 @@
 //! WADO-RS of frames.
 
+use std::sync::Arc;
+
+use archive::Config;
 use axum::http::StatusCode;
+use testkit::pixels::Idle;
 
 use crate::support::{Bench, OHIF_FRAMES, Stored};
 
@@ -81,6 +85,46 @@ async fn compressed_frames_are_the_fragments_with_their_own_media_type() {
         let refused = bench.accept(&program, &path, "multipart/related; type=image/jphc").await;
         assert_eq!(refused.status, StatusCode::NOT_ACCEPTABLE, "{fixture}");
     }
+}
+
+/// What our viewer asks for: compressed frames as they are stored, plain ones as JPEG-LS, else as they are stored.
+const OUR_VIEWER: &str = "multipart/related; type=\"image/*\"; transfer-syntax=*, \
+    multipart/related; type=image/jls; transfer-syntax=1.2.840.10008.1.2.4.80, \
+    multipart/related; type=application/octet-stream; transfer-syntax=*";
+
+#[tokio::test]
+async fn our_viewer_gets_plain_frames_smaller_and_compressed_ones_untouched() {
+    let bench = Bench::new().await;
+    let program = bench.program(&bench.north).await;
+    for (fixture, expected) in [
+        ("formats/CT_small.dcm", "image/jls; transfer-syntax=1.2.840.10008.1.2.4.80"),
+        ("formats/MR_small_RLE.dcm", "image/dicom-rle; transfer-syntax=1.2.840.10008.1.2.5"),
+        ("formats/US1_J2KR.dcm", "image/jp2; transfer-syntax=1.2.840.10008.1.2.4.90"),
+    ] {
+        let stored = bench.store(&bench.north, fixture).await;
+        let parts = bench.accept(&program, &format!("{}/frames/1", stored.path()), OUR_VIEWER).await.parts();
+        assert_eq!((parts.len(), parts[0].content_type.as_str()), (1, expected), "{fixture}");
+    }
+}
+
+#[tokio::test]
+async fn without_room_to_compress_a_frame_comes_as_it_is_stored() {
+    let bench = Bench::with_pixels(Config::default(), Arc::new(Idle::Busy)).await;
+    let program = bench.program(&bench.north).await;
+    let stored = bench.store(&bench.north, "formats/CT_small.dcm").await;
+    let path = format!("{}/frames/1", stored.path());
+    let answer = bench.accept(&program, &path, OUR_VIEWER).await;
+    let parts = answer.parts();
+    assert_eq!(parts[0].content_type, "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1");
+    assert_eq!(parts[0].body.len(), 128 * 128 * 2);
+    let smaller = "multipart/related; type=image/jls; transfer-syntax=1.2.840.10008.1.2.4.80";
+    let refused = bench.accept(&program, &path, smaller).await;
+    assert_eq!(
+        refused.status,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "who takes nothing else is told to come back"
+    );
+    assert_ne!(answer.header("etag"), "", "what came has its own name");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ const panes = viewer.locator('[data-cy=viewport-pane]');
 const thumbnails = viewer.locator('[data-cy^=study-browser-thumbnail]');
 let loads = 0;
 const refused = [];
+const frameTypes = new Set();
 page.on('request', (request) => {
   if (new URL(request.url()).pathname === '/viewer') loads += 1;
 });
@@ -45,6 +46,7 @@ try {
   await signIn(page);
   await row('Volume').waitFor();
   page.on('response', (answer) => {
+    if (answer.url().includes('/frames/')) frameTypes.add(/type="?([^";]+)/.exec(answer.headers()['content-type'])?.[1]);
     if (answer.status() >= 400) refused.push(`${answer.status()} ${answer.url()}`);
   });
   // Loaded while the list is looked at, without a study.
@@ -136,6 +138,7 @@ try {
 
   assert.deepEqual(problems, [], 'no page broke');
   assert.deepEqual(refused, [], 'nothing was refused');
+  assert.deepEqual([...frameTypes], ['image/jls'], 'plain frames come compressed without loss');
   assert.deepEqual(outside, [], 'no request left this service');
   console.log('viewer: done');
 } catch (error) {
