@@ -1,4 +1,4 @@
-//! The viewer in a real browser: kept loaded from patient to patient, the prior beside, measurements saved and found again, PDF, MPR, volume.
+//! The viewer in a browser: kept loaded from patient to patient, the prior beside, measurements found again, PDF, MPR, volume.
 
 use std::{path::Path, process::Command};
 
