@@ -76,6 +76,7 @@ const METHODS: &[Method] = methods! {
     GET SearchForStudies "studies" SEARCHED, &[] => DESCRIBED;
     POST StoreInstances "studies" &[], SENT => &[DICOM_JSON, DICOM_XML];
     GET RetrieveStudy "studies/{study}" &[], &[] => FILES;
+    DELETE TakeStudyOut "studies/{study}" &[], &[JSON] => &[JSON];
     POST StoreStudyInstances "studies/{study}" &[], SENT => &[DICOM_JSON, DICOM_XML];
     GET RetrieveStudyMetadata "studies/{study}/metadata" &[], &[] => DESCRIBED;
     GET RetrieveStudyThumbnail "studies/{study}/thumbnail" DRAWN, &[] => PICTURES;
@@ -96,6 +97,8 @@ const METHODS: &[Method] = methods! {
     GET SearchForSeries "series" SEARCHED, &[] => DESCRIBED;
     GET SearchForInstances "instances" SEARCHED, &[] => DESCRIBED;
     GET RetrieveByURI "wado" NAMED, &[] => &[DICOM, "image/jpeg", "image/png"];
+    GET ListStudiesTakenOut "taken-out" &[], &[] => &[JSON];
+    POST BringStudyBack "taken-out/{study}/bring-back" &[], &[] => &[];
     POST RequestStorageCommitment "commitment-requests/{transaction}" &[], &[DICOM_JSON] => &[DICOM_JSON];
     GET GetStorageCommitmentResult "commitment-requests/{transaction}" &[], &[] => &[DICOM_JSON];
 };

@@ -34,6 +34,7 @@ mod pixel;
 mod query;
 mod rendered;
 mod retrieve;
+mod take_out;
 pub mod transcode;
 pub mod upkeep;
 mod validator;
@@ -41,7 +42,10 @@ mod wado_uri;
 
 use std::sync::{Arc, Mutex};
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    routing::{get, post},
+};
 use domain::port::{Catalog, Clock, Pixels, Storage};
 
 use cache::Cache;
@@ -118,7 +122,9 @@ fn routes(prefix: &str) -> Router<State> {
         .route(&format!("{prefix}/studies"), get(query::studies))
         .route(&format!("{prefix}/series"), get(query::series))
         .route(&format!("{prefix}/instances"), get(query::instances))
-        .route(&study, get(retrieve::study))
+        .route(&study, get(retrieve::study).delete(take_out::study))
+        .route(&format!("{prefix}/taken-out"), get(take_out::list))
+        .route(&format!("{prefix}/taken-out/{{study}}/bring-back"), post(take_out::bring_back))
         .route(&format!("{study}/metadata"), get(metadata::study))
         .route(&format!("{study}/rendered"), get(rendered::study))
         .route(&format!("{study}/thumbnail"), get(rendered::study_thumbnail))

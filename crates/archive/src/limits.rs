@@ -13,6 +13,7 @@ use crate::{
     documents::TRIES_MAX,
     peers::{self, Places, Settings},
     rendered,
+    take_out::CONFIRMATION_MINUTES,
 };
 
 /// What the archive tells about itself.
@@ -31,6 +32,17 @@ impl TellsLimits for Told {
         let mut limits = vec![
             Limit::new("Time for a picture", config.picture_seconds_max, Unit::Seconds)
                 .set_by("archive.picture_seconds_max"),
+            Limit::new(
+                "Days until a study that was taken out is removed for good",
+                u64::from(config.taken_out_days),
+                Unit::Count,
+            )
+            .set_by("archive.taken_out_days"),
+            Limit::new(
+                "Minutes to confirm that a study is taken out",
+                CONFIRMATION_MINUTES.unsigned_abs(),
+                Unit::Count,
+            ),
             Limit::new("Pictures of one answer", count(rendered::PICTURES_MAX), Unit::Count),
             Limit::new(
                 "Deflated object that is sent in another transfer syntax",

@@ -4,6 +4,7 @@
 //! several processes one at a time does each, by a lease in the catalog, which also keeps how far it is. Not here: deciding whether an
 //! object is named (the catalog does), and bringing damaged objects back (people do, from their backup).
 
+mod purge;
 pub mod scrub;
 pub mod sweep;
 

@@ -58,6 +58,14 @@ impl Dialect {
         }
     }
 
+    /// Ends a SELECT of rows that will be deleted: nobody may refer to them either until the transaction ends.
+    pub(crate) const fn for_delete(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR UPDATE",
+        }
+    }
+
     /// Like [`Self::for_update`], passing over rows that somebody else holds.
     pub(crate) const fn for_update_skip_locked(self) -> &'static str {
         match self {

@@ -31,6 +31,7 @@ mod readings;
 mod reports;
 mod scribe;
 mod sql;
+mod taken_out;
 mod trail;
 mod upkeep;
 mod uploads;

@@ -81,6 +81,22 @@ pub(crate) async fn unlink(change: &mut Change, centre: &CentreId, order: OrderI
     Ok(())
 }
 
+/// Ties an order to a study again, if no other study answers it meanwhile; whether it did.
+pub(crate) async fn take_again(
+    change: &mut Change,
+    centre: &CentreId,
+    order: OrderId,
+    study: &StudyInstanceUid,
+) -> Result<bool, Problem> {
+    let tied = Sql::new("UPDATE exam_order SET study = $3 WHERE centre = $1 AND id = $2 AND study IS NULL")
+        .bind(centre)
+        .bind(order)
+        .bind(study)
+        .execute(change)
+        .await?;
+    Ok(tied == 1)
+}
+
 fn order_of(row: &AnyRow) -> Result<Order, Problem> {
     Ok(Order {
         id: row.parsed("id", |text| OrderId::parse(text).ok())?,

@@ -29,6 +29,7 @@ use crate::{
     error::Problem,
     quarantine,
     sql::{Columns as _, Sql, kept},
+    taken_out,
     trail::{CATALOG, Line, audit, open_task},
     wire::{WireInstance, WireKeyImage},
 };
@@ -72,6 +73,7 @@ async fn named(connection: &mut AnyConnection, objects: &[ObjectRef]) -> Result<
     for (centre, images) in &images {
         named_images(connection, centre, images, &mut found).await?;
     }
+    taken_out::named(connection, objects, &mut found).await?;
     for (study, objects) in &derived {
         named_in_reports(connection, study, objects, &mut found).await?;
     }

@@ -140,6 +140,12 @@ pub enum Action {
     ObjectDamaged,
     /// An object that was damaged is good again.
     ObjectRestored,
+    /// A study was taken out.
+    StudyTakenOut,
+    /// A study that was taken out was brought back.
+    StudyBroughtBack,
+    /// The time of a study that was taken out is over: it is removed for good.
+    StudyPurged,
 }
 
 impl Action {
@@ -182,6 +188,9 @@ impl Action {
             Self::LeftoversRemoved => "leftovers_removed",
             Self::ObjectDamaged => "object_damaged",
             Self::ObjectRestored => "object_restored",
+            Self::StudyTakenOut => "study_taken_out",
+            Self::StudyBroughtBack => "study_brought_back",
+            Self::StudyPurged => "study_purged",
         }
     }
 }

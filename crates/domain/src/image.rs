@@ -171,6 +171,8 @@ pub enum ArrivalOutcome {
         /// Where the bytes that were sent rest: these ones, or those that came earlier and make these unneeded.
         object: ObjectRef,
     },
+    /// Its study was taken out and can come back ([`crate::port::catalog::TakenOutStudies`]); nothing was recorded.
+    TakenOut,
     /// A sweep has removed what stood at its place, or is about to; nothing was recorded. Whoever then finds the object there has put
     /// it again and may record it again; who does not has nothing to record.
     Swept,

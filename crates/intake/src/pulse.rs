@@ -32,6 +32,8 @@ pub enum Reason {
     TooLarge,
     /// An object whose UID has other contents already.
     Conflict,
+    /// An object of a study that was taken out.
+    TakenOut,
     /// No room, or a part of us was away.
     Unavailable,
     /// An association of an AE title that no centre has.
@@ -51,12 +53,13 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::NotUnderstood,
         Self::Quarantined,
         Self::Mismatch,
         Self::TooLarge,
         Self::Conflict,
+        Self::TakenOut,
         Self::Unavailable,
         Self::UnknownPeer,
         Self::WrongCalledTitle,
@@ -74,6 +77,7 @@ impl Reason {
             Self::Mismatch => "Objects: another than announced",
             Self::TooLarge => "Objects: too large",
             Self::Conflict => "Objects: same UID, other contents",
+            Self::TakenOut => "Objects: of a study that was taken out",
             Self::Unavailable => "Objects: no room, or a part was away",
             Self::UnknownPeer => "Associations: no centre has the calling AE title",
             Self::WrongCalledTitle => "Associations: another called AE title",
@@ -97,6 +101,7 @@ impl From<&Refusal> for Reason {
             Refusal::Mismatch(_) => Self::Mismatch,
             Refusal::TooLarge(_) => Self::TooLarge,
             Refusal::Conflict => Self::Conflict,
+            Refusal::TakenOut => Self::TakenOut,
             Refusal::Unavailable(_) | Refusal::Full => Self::Unavailable,
         }
     }

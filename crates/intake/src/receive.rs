@@ -113,6 +113,9 @@ pub enum Refusal {
     /// The same SOP Instance UID is known with other bytes; both are kept, and people see the conflict.
     #[error("this SOP Instance UID is stored with other contents; both are kept for review")]
     Conflict,
+    /// An administrator took its study out, and it can still be brought back.
+    #[error("its study was taken out by an administrator; ask them to bring it back, then send it again")]
+    TakenOut,
     /// No room.
     #[error("out of resources: there is no room for images")]
     Full,
@@ -136,6 +139,7 @@ impl Refusal {
             Self::Mismatch(_) => Status::DATA_SET_DOES_NOT_MATCH,
             Self::TooLarge(_) | Self::Full | Self::Unavailable(_) => Status::OUT_OF_RESOURCES,
             Self::Conflict => Status::DUPLICATE_SOP_INSTANCE,
+            Self::TakenOut => Status::NOT_AUTHORISED,
         }
     }
 }
@@ -413,6 +417,8 @@ impl Receiving {
         }
         let was_known = match outcome.map_err(|_| Refusal::SWEPT)? {
             ArrivalOutcome::Stored => false,
+            // The object stays: it may be the one that comes back. If it is not, it is a leftover for the sweep.
+            ArrivalOutcome::TakenOut => return Err(Refusal::TakenOut),
             ArrivalOutcome::Swept => return Err(Refusal::SWEPT),
             ArrivalOutcome::AlreadyStored { object: current } => {
                 if current != object {

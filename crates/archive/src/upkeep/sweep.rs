@@ -22,7 +22,7 @@ const PAGE: usize = 500;
 /// Most objects that one round removes; the next one removes the others.
 const REMOVED_MAX: usize = 10_000;
 /// Objects that are condemned together, and then removed.
-const REMOVED_TOGETHER: usize = 50;
+pub(super) const REMOVED_TOGETHER: usize = 50;
 /// So few leftovers are plausible whatever their share.
 const PLAUSIBLE: u64 = 10;
 /// A round begins so long after the one before ended.
@@ -133,6 +133,7 @@ impl Upkeep {
                 }
                 self.finish_what_was_begun().await?;
                 self.remove(&found.leftovers, &mut progress).await?;
+                self.purge(&progress).await?;
                 self.mark_beyond(found.strange_marks.iter().map(|(_, _, number)| *number).max().unwrap_or(0))
                     .await?;
                 let note = "A later sweep found nothing unusual.";
@@ -294,8 +295,8 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Removes condemned objects. Whatever keeps it from going on leaves them condemned, for a later round.
-    async fn remove_together(&self, condemned: &[ObjectRef]) -> Result<(), UpkeepError> {
+    /// Removes condemned objects. Whatever keeps it from going on leaves them condemned, for a later round; gives how many it removed.
+    pub(super) async fn remove_together(&self, condemned: &[ObjectRef]) -> Result<usize, UpkeepError> {
         let began = self.clock.now();
         let mut gone = Vec::with_capacity(condemned.len());
         let mut outcome = Ok(());
@@ -319,7 +320,8 @@ impl Upkeep {
         if gone.len() < condemned.len() {
             warn!(left = condemned.len() - gone.len(), "condemned objects are left for a later sweep");
         }
-        Ok(outcome?)
+        outcome?;
+        Ok(gone.len())
     }
 
     /// Tells the store how far the catalog's history is. The catalog's number is always the higher one, or a crash in between would look

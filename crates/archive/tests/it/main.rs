@@ -14,6 +14,7 @@ mod query;
 mod rendered;
 mod retrieve;
 mod support;
+mod take_out;
 mod transcode;
 mod upkeep;
 mod visibility;

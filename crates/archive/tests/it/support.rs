@@ -162,12 +162,17 @@ impl Bench {
 
     /// A program of a centre.
     pub async fn program(&self, centre: &CentreId) -> Who {
+        self.program_of(centre, Role::Reader).await
+    }
+
+    /// A program of a centre with a role.
+    pub async fn program_of(&self, centre: &CentreId, role: Role) -> Who {
         let text = uuid::Uuid::new_v4().to_string();
         let token = Token {
             id: TokenId::fresh(),
             secret: Sha256Digest::of(text.as_bytes()),
             centre: centre.clone(),
-            role: Role::Reader,
+            role,
             created: self.clock.now(),
             revoked: false,
         };
@@ -313,6 +318,17 @@ impl Bench {
     }
 
     pub async fn call(&self, method: &str, who: &Who, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.send(method, who, path, headers, Body::empty()).await
+    }
+
+    pub async fn send(
+        &self,
+        method: &str,
+        who: &Who,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, "images.example");
         request = match who {
             Who::Token(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
@@ -322,7 +338,7 @@ impl Bench {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Body::empty()).unwrap();
+        let request = request.body(body).unwrap();
         let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
         let body = body.collect().await.expect("a body to its end").to_bytes().to_vec();
         Answer { status: parts.status, headers: parts.headers, body }

@@ -18,9 +18,12 @@ use domain::{
     person::Scope,
     port::{
         Clock as _, Condition, Storage, StorageError,
-        catalog::{Directory as _, Images as _, TaskFilter, Trail as _, Upkeep as _},
+        catalog::{
+            Directory as _, Images as _, TakeOut, TakenOutStudies as _, TaskFilter, Trail as _, Upkeep as _,
+        },
         storage::{Found, Unhurried, compare},
     },
+    study::StudyKey,
     task::{Task, TaskKind},
     uid::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid},
     upkeep::Job,
@@ -520,6 +523,53 @@ async fn senders_and_sweeps_race_and_nothing_is_lost() {
         for object in &kept {
             assert_eq!(world.condition(object).await, Condition::Good, "{kind:?}: {object}");
         }
+    })
+    .await;
+}
+
+/// A study that was taken out rests as long as it can come back, then its objects go, however many they are, and nobody else's.
+#[tokio::test]
+async fn what_was_taken_out_goes_when_its_time_is_over() {
+    on_every_store(async |world, _| {
+        let mut objects = Vec::new();
+        for n in 1..=60 {
+            objects.push(world.image(1, n).await);
+        }
+        let beside = world.image(2, 1).await;
+        let study = StudyKey { centre: centre(), uid: StudyInstanceUid::parse("1.2.1").unwrap() };
+        let now = world.clock.now();
+        let (_, images) = world.catalog.before_take_out(&study, now).await.unwrap();
+        let wanted = TakeOut {
+            study: study.clone(),
+            image_set: images.digest,
+            by: Actor::Operator,
+            reason: "a test".into(),
+            until: now + Duration::from_secs(30 * DAY),
+        };
+        world.catalog.take_out(&wanted, now).await.unwrap();
+        let refused = world.leftover(1, 61).await;
+        assert_eq!(world.record(&refused).await, ArrivalOutcome::TakenOut);
+
+        world.clock.turn(Duration::from_secs(30 * DAY - 1));
+        let swept = world.upkeep().sweep(Leave::default()).await.unwrap();
+        assert_eq!(swept.leftovers, [refused], "what was refused since is a leftover, the rest is not");
+        for object in &objects {
+            assert_eq!(world.condition(object).await, Condition::Good);
+        }
+        assert_eq!(world.catalog.taken_out(&Scope::AllCentres, 10).await.unwrap().len(), 1);
+
+        world.clock.turn(Duration::from_secs(HOUR));
+        let dry = world.upkeep().sweep(Leave { dry_run: true, even_if_many: false }).await.unwrap();
+        assert_eq!((dry.unnamed, dry.halted), (0, None));
+        assert_eq!(world.condition(&objects[0]).await, Condition::Good);
+        let swept = world.upkeep().sweep(Leave::default()).await.unwrap();
+        assert_eq!(swept.halted, None);
+        for object in &objects {
+            assert_eq!(world.storage.size(object).await.unwrap(), None, "{object}");
+        }
+        assert_eq!(world.condition(&beside).await, Condition::Good);
+        assert_eq!(world.catalog.taken_out(&Scope::AllCentres, 10).await.unwrap(), []);
+        world.stored_at_last(1, 1).await;
     })
     .await;
 }

@@ -29,7 +29,8 @@ fn tags(document: &[u8]) -> Vec<(String, Vec<(String, String)>)> {
 async fn what_can_be_asked_is_told_and_is_there() {
     let bench = Bench::new().await;
     let stored = bench.store(&bench.north, "formats/CT_small.dcm").await;
-    let program = bench.program(&bench.north).await;
+    // What is told for administrators alone is asked, too.
+    let program = bench.program_of(&bench.north, domain::person::Role::Admin).await;
     let answer = bench.call("OPTIONS", &program, "/dicomweb", &[]).await;
     assert_eq!(
         (answer.status, answer.header("content-type")),

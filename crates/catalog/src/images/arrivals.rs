@@ -25,6 +25,7 @@ use crate::{
     orders,
     outbox::{self, NewRow},
     sql::{Columns as _, Sql, kept},
+    taken_out,
     trail::{self, Line, open_task},
     upkeep,
 };
@@ -123,7 +124,13 @@ async fn record_study(
     quiet: Duration,
     at: Timestamp,
 ) -> Result<(Vec<ArrivalOutcome>, Option<Memory>), Problem> {
-    let (mut row, is_new) = study_for(change, key, arrivals[0], quiet, at).await?;
+    let (mut row, is_new) = match row::lock(change, key).await? {
+        Some(row) => (row, false),
+        None if taken_out::refuse(change, key, arrivals, at).await? => {
+            return Ok((vec![ArrivalOutcome::TakenOut; arrivals.len()], None));
+        }
+        None => study_for(change, key, arrivals[0], quiet, at).await?,
+    };
     let fresh = insert_instances(change, arrivals).await?;
     let current = current_contents(change, &key.centre, arrivals, &fresh).await?;
     let mut tally = Tally::default();

@@ -141,3 +141,25 @@ async fn a_database_that_is_away_is_unavailable() {
     let OpenError::Connect(CatalogError::Unavailable { .. }) = &refused else { panic!("{refused:?}") };
     assert!(!format!("{refused:?}").contains("secret"));
 }
+
+/// Rows of studies that are taken out move by the order of their columns.
+#[tokio::test]
+async fn postgres_has_the_same_columns_aside() {
+    with_postgres("postgres_has_the_same_columns_aside", |_, address| {
+        Box::pin(async move {
+            let mut connection = connect(&address).await;
+            let aside = "SELECT CAST(table_name AS TEXT), CAST(column_name AS TEXT), CAST(data_type AS TEXT), CAST(is_nullable AS TEXT)
+                FROM information_schema.columns WHERE table_schema = 'public' ORDER BY table_name, ordinal_position";
+            let mut tables: std::collections::BTreeMap<String, Vec<[String; 3]>> = std::collections::BTreeMap::new();
+            for row in connection.fetch_all(aside).await.unwrap() {
+                tables.entry(row.get(0)).or_default().push([row.get(1), row.get(2), row.get(3)]);
+            }
+            let twins: Vec<_> = tables.iter().filter_map(|(name, columns)| Some((name.strip_prefix("out_")?, columns))).collect();
+            assert_eq!(twins.len(), 12);
+            for (name, columns) in twins {
+                assert_eq!(tables.get(name), Some(columns), "{name}");
+            }
+        })
+    })
+    .await;
+}

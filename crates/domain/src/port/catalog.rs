@@ -13,6 +13,7 @@ mod peers;
 mod quarantine;
 mod readings;
 mod reports;
+mod taken_out;
 mod trail;
 mod upkeep;
 mod uploads;
@@ -29,6 +30,7 @@ pub use peers::Peers;
 pub use quarantine::{Quarantine, QuarantineFilter};
 pub use readings::{Readings, WorklistEntry, WorklistFilter};
 pub use reports::{DraftOutcome, EditRefusal, Reports, SignRefusal, SignRequest};
+pub use taken_out::{BringBackRefusal, REASON_CHARS_MAX, TakeOut, TakeOutRefusal, TakenOut, TakenOutStudies};
 pub use trail::{TaskFilter, Trail};
 pub use upkeep::Upkeep;
 pub use uploads::{BatchFilter, JourneyFilter, Uploads};
@@ -53,6 +55,7 @@ pub trait Catalog:
     + Upkeep
     + Uploads
     + Quarantine
+    + TakenOutStudies
     + Send
     + Sync
     + 'static
@@ -75,6 +78,7 @@ impl<T> Catalog for T where
         + Upkeep
         + Uploads
         + Quarantine
+        + TakenOutStudies
         + Send
         + Sync
         + 'static

@@ -341,6 +341,10 @@ impl QuarantinePage {
                 let next_step = "Have it sent again from its source, then discard this one.".to_owned();
                 Ok(QuarantineChange::Refused { reason: refusal.to_string(), next_step })
             }
+            Err(refusal @ Refusal::TakenOut) => Ok(QuarantineChange::Refused {
+                reason: refusal.to_string(),
+                next_step: "Bring the study back, then try again.".to_owned(),
+            }),
             Err(refusal @ (Refusal::Full | Refusal::Unavailable(_))) => Err(Problem::unavailable(&refusal)),
         }
     }

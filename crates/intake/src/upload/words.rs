@@ -42,6 +42,10 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Option<FileOutcome> {
             "Another image with the same identity (SOP Instance UID) is here already. Both are kept, and the first one stays in use.",
             "Do not send it again. A person compares the two; tell them which one is right.",
         ),
+        Refusal::TakenOut => not_stored(
+            "An administrator took this study out, and it can still be brought back.",
+            "Ask an administrator to bring the study back, then send this again.",
+        ),
         Refusal::Full | Refusal::Unavailable(_) => return None,
     })
 }

@@ -145,6 +145,8 @@ async fn image(parts: &Parts, centre: &CentreId, object: &ObjectRef, tally: &mut
     match record(parts, arrival).await? {
         Some(ArrivalOutcome::Stored | ArrivalOutcome::Conflict { .. }) => tally.added += 1,
         Some(ArrivalOutcome::AlreadyStored { .. }) | None => tally.known += 1,
+        // It can come back as it is: what it holds is known there.
+        Some(ArrivalOutcome::TakenOut) => tally.known += 1,
         Some(ArrivalOutcome::Swept) => {
             return Err(Unfit::Damaged("a sweep is removing it; run this again".to_owned()));
         }

@@ -18,6 +18,7 @@ pub mod peers;
 pub mod quarantine;
 pub mod readings;
 pub mod reports;
+pub mod taken_out;
 pub mod trail;
 pub mod upkeep;
 pub mod uploads;
@@ -61,6 +62,8 @@ macro_rules! catalog_cases {
             reports: a_signature_is_kept_whole, an_addendum_follows, drafts_only_get_newer, signatures_are_refused,
                 signing_again_gives_what_is_there, signing_twice_at_once_signs_once, the_pdf_is_noted_once,
                 working_copies_are_compared_and_set;
+            taken_out: a_study_goes_and_comes_back_whole, its_time_ends, racing_with_arrivals, what_comes_meanwhile_is_refused,
+                what_is_in_use_stays, what_others_took_meanwhile_is_theirs;
             trail: tasks_are_closed_within_scope, tasks_are_opened_once, the_audit_is_kept, the_catalog_checks_itself;
             upkeep: a_job_has_one_holder, condemned_objects_cannot_become_known, condemned_pictures_cannot_become_known,
                 damage_is_told_once_and_ends, long_pages_are_asked_at_once, marks_go_up, named_objects_are_walked,
