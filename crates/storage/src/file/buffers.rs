@@ -97,13 +97,14 @@ pub(super) struct Held {
     /// Where the next byte goes, counted from the start of the first piece.
     end: usize,
     before: usize,
-    summing: Summing,
+    /// Beside, since what it holds is larger than all the rest.
+    summing: Box<Summing>,
 }
 
 impl Held {
     /// Nothing yet, `before` bytes from the start, which must be fewer than [`PIECE_BYTES`].
     pub(super) fn new(buffers: Buffers, before: usize) -> Self {
-        Self { buffers, pieces: Vec::new(), end: before, before, summing: Summing::new(before) }
+        Self { buffers, pieces: Vec::new(), end: before, before, summing: Box::new(Summing::new(before)) }
     }
 
     /// Bytes of the object.
@@ -158,7 +159,7 @@ impl Held {
 
     /// The sums of what came so far, counted from the start of the first piece; what comes later is not summed.
     pub(super) fn sums(&mut self) -> Sums {
-        std::mem::replace(&mut self.summing, Summing::new(self.end)).finish()
+        std::mem::replace(&mut *self.summing, Summing::new(self.end)).finish()
     }
 
     /// Writes what stands before the object, and fills up with zeros to a multiple of `block`, which divides [`PIECE_BYTES`].
