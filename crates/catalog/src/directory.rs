@@ -440,15 +440,10 @@ impl Directory for SqlCatalog {
     }
 
     async fn session(&self, secret: Sha256Digest, now: Timestamp) -> Known<Option<(Session, Person)>> {
-        let asked = match self.identities().sessions.get(secret) {
-            Ok(known) => return Ok(Some(known).filter(|(session, _)| session.expires > now)),
-            Err(asked) => asked,
-        };
-        let found = read!(self, "looking up a session", |connection| session(connection, secret, now))?;
-        if let Some(found) = &found {
-            self.identities().sessions.keep(secret, asked, found);
-        }
-        Ok(found)
+        let ask =
+            async { read!(self, "looking up a session", |connection| session(connection, secret, now)) };
+        let found = self.identities().sessions.or_ask(secret, ask).await?;
+        Ok(found.filter(|(session, _)| session.expires > now))
     }
 
     async fn extend_session(&self, secret: Sha256Digest, expires: Timestamp) -> Known<()> {
@@ -474,15 +469,8 @@ impl Directory for SqlCatalog {
     }
 
     async fn token(&self, secret: Sha256Digest) -> Known<Option<Token>> {
-        let asked = match self.identities().tokens.get(secret) {
-            Ok(known) => return Ok(Some(known)),
-            Err(asked) => asked,
-        };
-        let found = read!(self, "looking up a token", |connection| token(connection, secret))?;
-        if let Some(found) = &found {
-            self.identities().tokens.keep(secret, asked, found);
-        }
-        Ok(found)
+        let ask = async { read!(self, "looking up a token", |connection| token(connection, secret)) };
+        self.identities().tokens.or_ask(secret, ask).await
     }
 
     async fn put_physician(&self, physician: &Physician, by: &Actor, at: Timestamp) -> Known<()> {

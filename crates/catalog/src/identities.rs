@@ -39,7 +39,7 @@ struct Answers<T> {
 
 /// When the database was asked, which is before it answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Asked {
+struct Asked {
     at: Instant,
     generation: u64,
 }
@@ -51,8 +51,25 @@ impl<T> Default for Memo<T> {
 }
 
 impl<T: Clone> Memo<T> {
+    /// The answer that counts still, else that of the database, which is then remembered.
+    pub(crate) async fn or_ask<E>(
+        &self,
+        secret: Sha256Digest,
+        ask: impl Future<Output = Result<Option<T>, E>>,
+    ) -> Result<Option<T>, E> {
+        let asked = match self.get(secret) {
+            Ok(known) => return Ok(Some(known)),
+            Err(asked) => asked,
+        };
+        let found = ask.await?;
+        if let Some(found) = &found {
+            self.keep(secret, asked, found);
+        }
+        Ok(found)
+    }
+
     /// The answer that counts still; else what [`Self::keep`] wants to know once there is one.
-    pub(crate) fn get(&self, secret: Sha256Digest) -> Result<T, Asked> {
+    fn get(&self, secret: Sha256Digest) -> Result<T, Asked> {
         self.get_at(secret, Instant::now())
     }
 
@@ -64,7 +81,7 @@ impl<T: Clone> Memo<T> {
     }
 
     /// Keeps an answer, unless something was forgotten since it was asked for.
-    pub(crate) fn keep(&self, secret: Sha256Digest, asked: Asked, answer: &T) {
+    fn keep(&self, secret: Sha256Digest, asked: Asked, answer: &T) {
         let mut answers = self.lock();
         if answers.generation != asked.generation {
             return;

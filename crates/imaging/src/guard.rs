@@ -492,11 +492,14 @@ impl Scan {
     /// Keeps where plain elements stand: of the data set itself, and of the items of its requests.
     fn keep(&mut self, event: Event, is_top: bool) {
         match event {
+            Event::Value(Element { tag, vr, value, .. }) if is_top => {
+                self.spans.push(Span { tag, vr, value })
+            }
             Event::Value(Element { tag, vr, value, .. }) => {
                 let is_wanted = self.in_requests == 1 && REQUEST_ELEMENTS.contains(&tag);
-                let request = self.requests.last_mut().filter(|_| is_wanted);
-                let spans = if is_top { Some(&mut self.spans) } else { request };
-                spans.into_iter().for_each(|spans| spans.push(Span { tag, vr, value: value.clone() }));
+                if let Some(request) = self.requests.last_mut().filter(|_| is_wanted) {
+                    request.push(Span { tag, vr, value });
+                }
             }
             Event::Sequence { tag, .. } if is_top => self.in_requests = usize::from(tag == REQUESTS),
             Event::Sequence { .. } | Event::Fragments { .. } if !is_top => self.in_requests += 1,

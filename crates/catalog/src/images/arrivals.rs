@@ -129,7 +129,7 @@ async fn record_study(
         None if taken_out::refuse(change, key, arrivals, at).await? => {
             return Ok((vec![ArrivalOutcome::TakenOut; arrivals.len()], None));
         }
-        None => study_for(change, key, arrivals[0], quiet, at).await?,
+        None => make_study(change, key, arrivals[0], quiet, at).await?,
     };
     let fresh = insert_instances(change, arrivals).await?;
     let current = current_contents(change, &key.centre, arrivals, &fresh).await?;
@@ -201,9 +201,20 @@ pub(crate) async fn study_for(
     quiet: Duration,
     at: Timestamp,
 ) -> Result<(row::StudyRow, bool), Problem> {
-    if let Some(row) = row::lock(change, key).await? {
-        return Ok((row, false));
+    match row::lock(change, key).await? {
+        Some(row) => Ok((row, false)),
+        None => make_study(change, key, first, quiet, at).await,
     }
+}
+
+/// Makes a study that was not there a moment ago, unless somebody else did so meanwhile; locked, and whether it is new.
+async fn make_study(
+    change: &mut Change,
+    key: &StudyKey,
+    first: &Arrival,
+    quiet: Duration,
+    at: Timestamp,
+) -> Result<(row::StudyRow, bool), Problem> {
     orders::lock_centre(change, &key.centre).await?;
     let clues = StudyClues::of(&first.study, first.instance.received);
     let order = orders::choose_for(change, &key.centre, &clues).await?;
