@@ -17,7 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     conflicts, deliveries, mailbox, memory::RecentlySeen, pages, pdf, pictures, report, room::ReadingRoom,
-    room::Room, status, study, tasks, trail, worklist,
+    room::Room, status, study, taken_out, tasks, trail, worklist,
 };
 
 /// Everything below `/api/v1` but orders, the pages of the UI, and the viewer. Its fallback answers every address that nothing else
@@ -61,6 +61,7 @@ fn routes() -> OpenApiRouter<Room> {
         .routes(routes!(conflicts::conflicts))
         .routes(routes!(conflicts::conflict))
         .routes(routes!(conflicts::decide))
+        .routes(routes!(taken_out::taken_out))
         .routes(routes!(mailbox::mailbox))
         .routes(routes!(mailbox::mail))
         .routes(routes!(status::status))

@@ -19,6 +19,7 @@ mod report;
 mod room;
 mod status;
 mod study;
+mod taken_out;
 mod tasks;
 mod trail;
 mod viewer;

@@ -53,7 +53,11 @@ pub(crate) async fn trail(
 }
 
 /// The actor, as a person reads it.
-async fn actor_name(catalog: &dyn Catalog, actor: &str, names: &mut Names<'_>) -> Result<String, Problem> {
+pub(crate) async fn actor_name(
+    catalog: &dyn Catalog,
+    actor: &str,
+    names: &mut Names<'_>,
+) -> Result<String, Problem> {
     let (kind, identity) = actor.split_once(':').unwrap_or((actor, ""));
     Ok(match kind {
         "person" => match PersonId::parse(identity) {

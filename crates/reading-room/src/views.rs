@@ -312,7 +312,7 @@ impl EntryView {
 }
 
 impl PatientView {
-    fn new(study: &Study) -> Self {
+    pub(crate) fn new(study: &Study) -> Self {
         let attributes = &study.attributes;
         Self {
             name: attributes.patient_name.as_ref().map(domain::text::PersonName::display),

@@ -9,5 +9,6 @@ mod pages;
 mod reading;
 mod results;
 mod signing;
+mod taken_out;
 mod tenancy;
 mod world;

@@ -79,6 +79,7 @@ async fn the_description_names_every_route() {
         "/api/v1/studies/{centre}/{study}/key-images/{index}",
         "/api/v1/studies/{centre}/{study}/versions/{number}/key-images/{index}",
         "/api/v1/studies/{centre}/{study}/versions/{number}/report.pdf",
+        "/api/v1/taken-out",
         "/api/v1/deliveries",
         "/api/v1/tasks",
         "/api/v1/tasks/{id}/close",

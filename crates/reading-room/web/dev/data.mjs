@@ -510,3 +510,38 @@ export const quarantine = [
     decided: { by_name: "Dr Ada Moreau", at: ago(1900), until: ago(-40_000) },
   }),
 ];
+
+/** A study as it stands on the list of those that were taken out. */
+export const outOf = ({ entry }, { minutes, days, reason, refused = 0, over = false }) => ({
+  centre: entry.centre,
+  centre_name: entry.centre_name,
+  study_uid: entry.study_uid,
+  patient: entry.patient,
+  accession_number: entry.accession_number,
+  description: entry.description,
+  study_date: entry.study_date,
+  modalities: entry.modalities,
+  series_count: entry.series_count,
+  instance_count: entry.instance_count,
+  bytes: entry.instance_count * 526_000,
+  taken_out: ago(minutes),
+  by_name: person.name,
+  reason,
+  until: ago(minutes - days * 24 * 60),
+  can_come_back: !over,
+  refused_count: refused,
+  last_refused: refused ? ago(minutes / 2) : null,
+});
+
+/** Studies that are not on the worklist any more. */
+export const takenOut = [
+  [
+    study({ name: "Meyer-Landrut^Wilhelmine Friederike Charlotte^^Dr", sex: "F", waited: 300, description: "CT head without contrast" }),
+    { minutes: 26_000, days: 30, refused: 28, reason: "Sent under another patient’s name; the centre sends it again." },
+  ],
+  [
+    study({ name: "Haddad^Omar", waited: 320, count: 1240, centre_name: "Radiologische Gemeinschaftspraxis Dr. Oppenheimer, Dr. Krishnamurthy und Kollegen am Klinikum Nord" }),
+    { minutes: 41_000, days: 30, refused: 1, reason: "A phantom for quality assurance.\nThe physicist asked for it to be kept until they had looked at it: ".padEnd(420, "it is not a patient and must not be read. ") },
+  ],
+  [study({ name: null, waited: 900 }), { minutes: 44_000, days: 30, over: true, reason: "Test." }],
+].map(([made, out]) => ({ made, out: outOf(made, out) }));

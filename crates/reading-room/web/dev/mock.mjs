@@ -10,12 +10,14 @@ import {
   iso,
   KINDS,
   mails,
+  outOf,
   person,
   PASSWORD,
   quarantine,
   sections,
   sha,
   studies,
+  takenOut,
   tasks,
   version,
 } from "./data.mjs";
@@ -244,6 +246,46 @@ function listQuarantine(query) {
   };
 }
 
+/** Below /dicomweb/centres/CENTRE: taking a study out, in two steps, and bringing it back. */
+function images(method, centre, [list, uid, act], body) {
+  if (act === "bring-back") {
+    const at = takenOut.findIndex(({ out }) => out.centre === centre && out.study_uid === uid);
+    if (at < 0) throw new Refusal(404, "unknown", "There is no such thing.");
+    studies.unshift(takenOut.splice(at, 1)[0].made);
+    return undefined;
+  }
+  if (list !== "studies" || method !== "DELETE") throw new Refusal(404, "unknown", "There is no such thing.");
+  const made = find(centre, uid);
+  const { entry } = made;
+  const conflict = (code, message, next_step) => new Refusal(409, code, message, next_step);
+  if (entry.state === "signed")
+    throw conflict(
+      "report_signed",
+      "A report is signed on this study. The report stands on its images, so they stay.",
+      "If the report is wrong, sign a correction.",
+    );
+  if (entry.state === "claimed")
+    throw conflict("study_held", "A reader holds this study.", "Ask them to give it back, or wait until their claim ends.");
+  if (entry.conflicts > 0)
+    throw conflict(
+      "conflict_open",
+      "A conflict of this study is open, or was decided between this study and another one.",
+      "Look at its conflicts. One that is open is decided first; images that two studies share stay.",
+    );
+  const out = outOf(made, { minutes: 0, days: 30, reason: body.reason });
+  if (!body.confirmation)
+    throw new Refusal(428, "confirmation_needed", "Nothing was taken out.", null, {
+      confirmation: "seen",
+      series: out.series_count,
+      instances: out.instance_count,
+      bytes: out.bytes,
+      until: out.until,
+    });
+  studies.splice(studies.indexOf(made), 1);
+  takenOut.unshift({ made, out });
+  return { until: out.until };
+}
+
 /** What an address of the API answers: something to send as JSON, or a `Buffer` with its type. */
 function api(method, path, query, body) {
   if (path[0] === "session") return session(method, body);
@@ -254,6 +296,7 @@ function api(method, path, query, body) {
   if (path[0] === "tasks") return { tasks: tasks.filter((task) => query.get("closed") === "true" || !task.closed) };
   if (path[0] === "quarantine" && path[2]) return decide(path[1], path[2]);
   if (path[0] === "quarantine") return listQuarantine(query);
+  if (path[0] === "taken-out") return { studies: state.empty ? [] : takenOut.map(({ out }) => out), more: false };
   if (path[0] === "mailbox" && path[1]) return mails.find(({ id }) => id === path[1]) ?? { id: path[1] };
   if (path[0] === "mailbox")
     return { sending: false, mails: mails.map(({ id, to, at, subject }) => ({ id, to, at, subject })) };
@@ -285,14 +328,16 @@ async function answer(request, response) {
   if (pathname.startsWith("/mock/")) return send(200, "text/plain", switchTo(pathname.slice(6)) ?? "done\n");
   if (state.away) return request.socket.destroy();
   if (pathname.startsWith("/viewer")) return send(200, TYPES[".html"], VIEWER);
-  if (!pathname.startsWith("/api/v1/")) {
+  const root = ["/api/v1/", "/dicomweb/centres/"].find((one) => pathname.startsWith(one));
+  if (!root) {
     const { type, bytes } = await file(pathname);
     return send(200, type, bytes, { "content-security-policy": "default-src 'self'" });
   }
   let text = "";
   for await (const part of request) text += part;
-  const path = pathname.slice("/api/v1/".length).split("/").map(decodeURIComponent);
-  const found = api(request.method, path, searchParams, text ? JSON.parse(text) : {});
+  const path = pathname.slice(root.length).split("/").map(decodeURIComponent);
+  const body = text ? JSON.parse(text) : {};
+  const found = root === "/api/v1/" ? api(request.method, path, searchParams, body) : images(request.method, path[0], path.slice(1), body);
   if (found === undefined) return response.writeHead(204).end();
   if (Buffer.isBuffer(found.bytes)) return send(200, found.type, found.bytes);
   const etag = `"${sha(JSON.stringify({ ...found, now: null })).slice(0, 16)}"`;

@@ -1,6 +1,6 @@
 /** The calls of the API that change something or are made once; what is polled is read with `usePolled`. */
 
-import { ask, fetched } from "./client";
+import { ApiError, ask, fetched } from "./client";
 import type {
   Claim,
   ComparedConflict,
@@ -15,6 +15,7 @@ import type {
   Task,
   TrailEvent,
   Version,
+  WouldGo,
   Worklist,
 } from "./types";
 
@@ -94,3 +95,35 @@ export const decideConflict = (seen: Conflict, choice: RulingChoice | "undo", re
     method: "POST",
     body: { choice, reason, revision: seen.revision, current_sha256: seen.current_sha256 },
   });
+
+/** Which study at which centre. */
+interface Named {
+  centre: string;
+  study_uid: string;
+}
+
+const taking = ({ centre, study_uid }: Named): string =>
+  `/centres/${encodeURIComponent(centre)}/studies/${encodeURIComponent(study_uid)}`;
+
+/** What would go. The service never says yes to this question: what would go stands in its refusal (428). */
+export async function beforeTakeOut(study: Named): Promise<WouldGo> {
+  try {
+    await ask(taking(study), { method: "DELETE", root: "/dicomweb" });
+  } catch (thrown) {
+    const told = thrown instanceof ApiError && thrown.status === 428 ? thrown : null;
+    const [confirmation, until] = [told?.detail("confirmation"), told?.detail("until")];
+    const [series, instances, bytes] = [told?.number("series"), told?.number("instances"), told?.number("bytes")];
+    if (!confirmation || !until || series == null || instances == null || bytes == null) throw thrown;
+    return { confirmation, until, series_count: series, instance_count: instances, bytes };
+  }
+  throw new ApiError(0, "unexpected", "The server did not say what would go.", "Look again.");
+}
+
+/** Takes out what was seen. Answers until when it can come back. */
+export const takeOut = (study: Named, confirmation: string, reason: string): Promise<{ until: string }> =>
+  fetched(taking(study), { method: "DELETE", root: "/dicomweb", body: { confirmation, reason } });
+
+export async function bringBack({ centre, study_uid }: Named): Promise<void> {
+  const path = `/centres/${encodeURIComponent(centre)}/taken-out/${encodeURIComponent(study_uid)}/bring-back`;
+  await ask(path, { method: "POST", root: "/dicomweb" });
+}

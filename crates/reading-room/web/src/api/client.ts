@@ -41,6 +41,8 @@ export function onSessionEnd(listener: () => void): () => void {
 
 export interface Ask {
   method?: "GET" | "POST" | "PUT" | "DELETE";
+  /** What the path is below; images themselves are asked for over DICOMweb. */
+  root?: "/api/v1" | "/dicomweb";
   body?: unknown;
   etag?: string | null;
   signal?: AbortSignal;
@@ -58,7 +60,7 @@ export interface Answer<T> {
 
 export async function ask<T>(
   path: string,
-  { method = "GET", body, etag, signal, signingIn, background }: Ask = {},
+  { method = "GET", root = "/api/v1", body, etag, signal, signingIn, background }: Ask = {},
 ): Promise<Answer<T>> {
   const headers: Record<string, string> = { accept: "application/json" };
   if (body !== undefined) headers["content-type"] = "application/json";
@@ -73,7 +75,7 @@ export async function ask<T>(
     signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
   };
   if (body !== undefined) request.body = JSON.stringify(body);
-  const response = await fetch(`/api/v1${path}`, request).catch((cause: unknown) => {
+  const response = await fetch(`${root}${path}`, request).catch((cause: unknown) => {
     if (signal?.aborted) throw cause;
     throw new ApiError(0, "unreachable", "The server does not answer.", "Check the network; this page keeps trying.");
   });

@@ -404,3 +404,43 @@ export interface Quarantine {
   objects: QuarantinedObject[];
   more: boolean;
 }
+
+/** What would go if a study were taken out now, and what confirms that it was seen. */
+export interface WouldGo {
+  confirmation: string;
+  until: string;
+  series_count: number;
+  instance_count: number;
+  bytes: number;
+}
+
+/** A study that was taken out. */
+export interface TakenOutStudy {
+  centre: string;
+  centre_name: string;
+  study_uid: string;
+  patient: Patient;
+  accession_number: string | null;
+  description: string | null;
+  study_date: string | null;
+  modalities: string[];
+  series_count: number;
+  instance_count: number;
+  bytes: number;
+  taken_out: string;
+  by_name: string;
+  reason: string;
+  /** Until when it can come back. */
+  until: string;
+  /** False once its time is over: then it is being removed. */
+  can_come_back: boolean;
+  /** Images of it that came since. */
+  refused_count: number;
+  last_refused: string | null;
+}
+
+/** For administrators. */
+export interface TakenOutList {
+  studies: TakenOutStudy[];
+  more: boolean;
+}

@@ -6,6 +6,7 @@ import { QuarantinePage } from "../quarantine/QuarantinePage";
 import { ReadingPage } from "../reading/ReadingPage";
 import { hasUnsaved } from "../report/editors";
 import { StatusPage } from "../status/StatusPage";
+import { TakenOutPage } from "../taken-out/TakenOutPage";
 import { TasksPage } from "../tasks/TasksPage";
 import { ViewerHost } from "../viewer/ViewerHost";
 import { WorklistPage } from "../worklist/WorklistPage";
@@ -89,6 +90,8 @@ function Page({ route }: { route: Route }) {
       return <ConflictsPage key={route.of?.study} of={route.of} />;
     case "status":
       return <StatusPage />;
+    case "taken-out":
+      return <TakenOutPage />;
     case "mailbox":
       return <MailboxPage selected={route.mail} />;
     case "upload":

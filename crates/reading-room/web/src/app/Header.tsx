@@ -59,6 +59,9 @@ export function Header({ route, onSignOut }: { route: Route; onSignOut: () => Pr
           current={route.page === "deliveries"}
         />
         {person.role !== "centre" && <NavLink to="/mailbox" name="Mailbox" current={route.page === "mailbox"} />}
+        {person.role === "admin" && (
+          <NavLink to="/taken-out" name="Taken out" current={route.page === "taken-out"} />
+        )}
         {person.role === "admin" && <NavLink to="/status" name="Limits" current={route.page === "status"} />}
       </nav>
       <div className="header-end">

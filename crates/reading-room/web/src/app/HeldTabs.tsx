@@ -17,7 +17,7 @@ export function HeldTabs({ current }: { current: Route["page"] }) {
   const tabs = TABS.filter(({ roles }) => roles.includes(person.role));
   if (tabs.length < 2) return null;
   return (
-    <nav className="tabs" aria-label="Waiting for a decision">
+    <nav className="page-tabs" aria-label="Waiting for a decision">
       {tabs.map(({ page, to, name }) => (
         <Link key={page} to={to} className="nav-link" aria-current={page === current ? "page" : undefined}>
           {name}

@@ -14,6 +14,8 @@ it.each([
   ["/conflicts/north", { page: "unknown" }],
   ["/upload", { page: "upload" }],
   ["/status", { page: "status" }],
+  ["/taken-out", { page: "taken-out" }],
+  ["/taken-out/north", { page: "unknown" }],
   ["/mailbox", { page: "mailbox", mail: null }],
   ["/mailbox/m%201", { page: "mailbox", mail: "m 1" }],
   ["/%E0%A4%A", { page: "unknown" }],

@@ -9,6 +9,7 @@ export type Route =
   | { page: "conflicts"; of: { centre: string; study: string } | null }
   | { page: "upload" }
   | { page: "status" }
+  | { page: "taken-out" }
   | { page: "mailbox"; mail: string | null }
   | { page: "unknown" };
 
@@ -26,6 +27,7 @@ export function parseRoute(path: string): Route {
     case "quarantine":
     case "upload":
     case "status":
+    case "taken-out":
       return { page: first };
     case "conflicts":
       return { page: first, of: null };

@@ -47,7 +47,7 @@ export function StudyConflicts({ conflicts, onDecided }: Props) {
       <header>
         <div>
           <h2>{personName(study?.patient.name ?? null)}</h2>
-          <p className="conflict-facts dim">
+          <p className="study-line dim">
             <span className="figures">{study?.patient.id ?? "no patient id"}</span>
             <span>{study?.patient.birth_date ? `born ${calendarDate(study.patient.birth_date)}` : "birth date unknown"}</span>
             <span>{study?.description ?? "No description"}</span>

@@ -64,7 +64,7 @@ export function QuarantinePage() {
       {error && <Away error={error} answeredAt={answeredAt} />}
       {failed && <Problem error={failed} />}
       {done && (
-        <p className="notice quarantine-done" role="status" data-testid="quarantine-done">
+        <p className="notice page-done" role="status" data-testid="quarantine-done">
           <span>{done.text}</span>
           {done.object.state === "discarded" && (
             <button disabled={busy !== null} onClick={() => void decide(done.object, "restore")}>
@@ -86,7 +86,7 @@ export function QuarantinePage() {
           />
         ))}
       </ul>
-      {data?.more && <p className="dim quarantine-more">There are more. Decide about these first.</p>}
+      {data?.more && <p className="dim list-more">There are more. Decide about these first.</p>}
     </main>
   );
 }

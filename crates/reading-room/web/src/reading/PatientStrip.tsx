@@ -4,8 +4,14 @@ import { EvidenceList } from "../worklist/Completeness";
 import { COMPLETENESS_NAMES, imageCount, personName, plural, PRIORITY_NAMES, sexName } from "../words/names";
 import { age, calendarDate, timeOfDay } from "../words/time";
 
+interface Props {
+  study: Study;
+  /** For those who may take the study out. */
+  onTakeOut: (() => void) | null;
+}
+
 /** Whose study it is: what must be checked before a word is written. */
-export function PatientStrip({ study: { entry, order, referring_physician } }: { study: Study }) {
+export function PatientStrip({ study: { entry, order, referring_physician }, onTakeOut }: Props) {
   const now = useNow(1000);
   const { patient, completeness } = entry;
   const physician = order?.physician_name ?? referring_physician;
@@ -52,6 +58,11 @@ export function PatientStrip({ study: { entry, order, referring_physician } }: {
           </span>
         </summary>
         <EvidenceList completeness={completeness} now={now} />
+        {onTakeOut && (
+          <button onClick={onTakeOut} data-testid="take-out">
+            Take study out…
+          </button>
+        )}
       </details>
     </header>
   );

@@ -5,6 +5,7 @@ import { useSignedIn } from "../app/session";
 import { Away } from "../ui/Away";
 import { personName, PRIORITY_NAMES } from "../words/names";
 import { openingOf } from "../viewer/beside";
+import { TakeOutDialog } from "../taken-out/TakeOutDialog";
 import { useViewer } from "../viewer/ViewerHost";
 import { ViewerPlace } from "../viewer/ViewerPlace";
 import { notesOf, type NoteAction } from "./notes";
@@ -54,7 +55,7 @@ export function ReadingView({ path, study, error, answeredAt, refresh }: Props) 
       <Splitter panel={panel} />
       {!panel.folded && (
         <section className="panel" ref={section} aria-label="Report" tabIndex={-1} style={{ width: panel.width }}>
-          <PatientStrip study={study} />
+          <PatientStrip study={study} onTakeOut={person.role === "admin" ? () => reading.show("take_out") : null} />
           {error && <Away error={error} answeredAt={answeredAt} />}
           <Notes notes={notes} onAct={(action) => act[action]()} readOnly={person.role === "centre"} />
           <ReportPanes study={study} path={path} reading={reading} beside={beside} justSigned={signedBy} />
@@ -75,6 +76,14 @@ export function ReadingView({ path, study, error, answeredAt, refresh }: Props) 
       )}
       {dialog === "take_over" && claim.holder && (
         <TakeOver holder={claim.holder} onClose={() => reading.show(null)} onTakeOver={claim.takeOver} />
+      )}
+      {dialog === "take_out" && (
+        <TakeOutDialog
+          entry={study.entry}
+          onRelease={claim.mine ? reading.letGo : undefined}
+          onClose={() => reading.show(null)}
+          onTakenOut={reading.takenOut}
+        />
       )}
     </main>
   );

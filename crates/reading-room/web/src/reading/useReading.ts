@@ -15,16 +15,18 @@ import { useReport, type ReportHandle } from "./useReport";
 
 const HINT_MS = 5_000;
 
+type ReadingDialog = "sign" | "take_over" | "take_out";
+
 export interface Reading {
   claim: ClaimHandle;
   report: ReportHandle;
   images: { onScreen: ImageSet; round: number };
   keyImages: { selected: number[]; toggle: (index: number) => void };
-  dialog: "sign" | "take_over" | null;
+  dialog: ReadingDialog | null;
   newDraft: boolean;
   /** A short word on what just happened or is missing. */
   hint: string | null;
-  show: (dialog: "sign" | "take_over" | null) => void;
+  show: (dialog: ReadingDialog | null) => void;
   tell: (hint: string | null) => void;
   write: (kind: SectionKind, text: string) => void;
   askToSign: () => void;
@@ -32,6 +34,10 @@ export interface Reading {
   reloadImages: () => void;
   signed: () => Promise<void>;
   release: () => Promise<void>;
+  /** Gives the study back and stays on the page. Answers whether it is given back. */
+  letGo: () => Promise<boolean>;
+  /** The study was taken out: there is nothing to be read here any more. */
+  takenOut: (notice: string) => void;
   next: () => Promise<void>;
 }
 
@@ -39,7 +45,7 @@ export function useReading(path: string, study: Study, refresh: () => Promise<vo
   const claim = useClaim(path, study.entry, refresh);
   const report = useReport(path, study, claim.mine, claim.automatic);
   const images = useImagesOnScreen(study.image_set, refresh);
-  const [dialog, show] = useState<"sign" | "take_over" | null>(null);
+  const [dialog, show] = useState<ReadingDialog | null>(null);
   const [hint, tell] = useState<string | null>(null);
   const keyImages = useKeyImages(study);
   useEffect(() => {
@@ -87,6 +93,11 @@ export function useReading(path: string, study: Study, refresh: () => Promise<vo
     release: async () => {
       if (!(await report.editor.flush())) return tell("The text is not saved yet, so the study stays yours.");
       if (await claim.release()) navigate("/", { notice: "The study was given back; what you wrote is kept with it." });
+    },
+    letGo: async () => (await report.editor.flush()) && claim.release(),
+    takenOut: (notice) => {
+      closeEditor(report.editor);
+      navigate("/", { notice });
     },
     next: () => openNext(study, tell),
   };

@@ -1,6 +1,7 @@
 import type { MouseEvent } from "react";
 import type { Entry } from "../api/types";
 import { readingPath } from "../app/routes";
+import { useSignedIn } from "../app/session";
 import { ageAndSex, personName, plural, PRIORITY_NAMES } from "../words/names";
 import { calendarDate, moment, shortMoment, timeOfDay, waiting } from "../words/time";
 import { CompletenessCell, EvidenceList } from "./Completeness";
@@ -12,9 +13,11 @@ interface Props {
   expanded: boolean;
   onOpen: () => void;
   onExpand: () => void;
+  onTakeOut: () => void;
 }
 
-export function WorklistRow({ entry, now, expanded, onOpen, onExpand }: Props) {
+export function WorklistRow({ entry, now, expanded, onOpen, onExpand, onTakeOut }: Props) {
+  const { person } = useSignedIn();
   const { patient, priority, reader, state } = entry;
   const name = personName(patient.name);
   const mine = state === "claimed" && reader?.mine === true;
@@ -90,6 +93,11 @@ export function WorklistRow({ entry, now, expanded, onOpen, onExpand }: Props) {
               {plural(entry.series_count, "series", "series")}, {plural(entry.instance_count, "image")}; last image{" "}
               {moment(entry.last_received)}
             </p>
+            {person.role === "admin" && (
+              <button className="entry-act" onClick={onTakeOut} data-testid="take-out">
+                Take study out…
+              </button>
+            )}
           </td>
         </tr>
       )}

@@ -19,7 +19,13 @@ const COLUMNS = [
   ["flags", "Flags"],
 ] as const;
 
-export function WorklistTable({ entries, now }: { entries: Entry[]; now: number }) {
+interface Props {
+  entries: Entry[];
+  now: number;
+  onTakeOut: (entry: Entry) => void;
+}
+
+export function WorklistTable({ entries, now, onTakeOut }: Props) {
   const table = useRef<HTMLTableElement>(null);
   const [expanded, setExpanded] = useState<string | null>(null);
   const open = (entry: Entry | undefined, start: boolean) => {
@@ -58,6 +64,7 @@ export function WorklistTable({ entries, now }: { entries: Entry[]; now: number 
           expanded={expanded === entryId(entry)}
           onOpen={() => open(entry, true)}
           onExpand={() => expand(entry)}
+          onTakeOut={() => onTakeOut(entry)}
         />
       ))}
     </table>
