@@ -38,6 +38,7 @@ export function ConflictsPage({ of }: { of: { centre: string; study: string } | 
         </div>
       </div>
       {error && <Away error={error} answeredAt={answeredAt} />}
+      {!data && !error && <p className="dim">Loading the conflicts…</p>}
       {data && shown.length === 0 && (
         <section className="empty" data-testid="conflicts-empty">
           <h2>{decided ? "Nothing was decided yet" : "No conflict waits"}</h2>

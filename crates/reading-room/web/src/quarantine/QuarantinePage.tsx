@@ -73,6 +73,7 @@ export function QuarantinePage() {
           )}
         </p>
       )}
+      {!data && !error && <p className="dim">Loading the quarantine…</p>}
       {data && <Held centres={data.centres} />}
       {data && data.objects.length === 0 && <Empty data={data} />}
       <ul className="tasks" data-testid="quarantine">

@@ -1,3 +1,4 @@
+import { Fragment } from "react";
 import type { Limit, Status, StatusSection } from "../api/types";
 import { usePolled } from "../app/usePolled";
 import { useTitle } from "../app/useTitle";
@@ -19,6 +20,7 @@ export function StatusPage() {
         <p className="summary dim">What this process takes at most, and what it refused since it started.</p>
       </div>
       {error && <Away error={error} answeredAt={answeredAt} />}
+      {!data && !error && <p className="dim">Loading the limits…</p>}
       {data && (
         <div className="status" data-testid="status">
           {data.queues.length > 0 && <Queues queues={data.queues} />}
@@ -90,12 +92,26 @@ function Section({ section }: { section: StatusSection }) {
               <td>
                 <Use limit={limit} />
               </td>
-              <td>{limit.setting === null ? <span className="dim">fixed</span> : <code>{limit.setting}</code>}</td>
+              <td>{limit.setting === null ? <span className="dim">fixed</span> : <Key name={limit.setting} />}</td>
             </tr>
           ))}
         </tbody>
       </table>
     </section>
+  );
+}
+
+/** The key of a setting, which breaks between its words where there is little room. */
+function Key({ name }: { name: string }) {
+  return (
+    <code>
+      {name.split(/(?<=[._])/).map((part, index) => (
+        <Fragment key={index}>
+          {index > 0 && <wbr />}
+          {part}
+        </Fragment>
+      ))}
+    </code>
   );
 }
 

@@ -10,6 +10,9 @@ it.each([
   [1_572_864, "bytes", "1.5 MiB"],
   [1024, "bytes_per_second", "1 KiB/s"],
   [30, "seconds", "30 s"],
+  [86_400, "seconds", "86 400 s"],
+  [2_592_000, "seconds", "30 days"],
+  [2_592_001, "seconds", "2 592 001 s"],
   [100, "times", "100 times"],
 ] as const)("%d %s", (value, unit, text) => expect(amount(value, unit)).toBe(text));
 

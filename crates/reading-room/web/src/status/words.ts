@@ -3,6 +3,7 @@
 import type { Limit, UpkeepJob } from "../api/types";
 
 const BYTE_UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB"] as const;
+const DAY_SECONDS = 86_400;
 /** From this share on, the use of a limit is shown as a warning. */
 const NEARLY_FULL = 0.8;
 
@@ -15,7 +16,9 @@ export function amount(value: number, unit: Limit["unit"]): string {
     case "bytes":
       return bytes(value);
     case "seconds":
-      return `${count(value)} s`;
+      return value >= 2 * DAY_SECONDS && value % DAY_SECONDS === 0
+        ? `${count(value / DAY_SECONDS)} days`
+        : `${count(value)} s`;
     case "bytes_per_second":
       return `${bytes(value)}/s`;
     case "times":

@@ -26,7 +26,7 @@ export function TakeOutDialog({ entry, onRelease, onClose, onTakenOut }: Props) 
   const { wouldGo, error, lookedAgain } = taking;
   const take = async (reason: string) => {
     const until = await taking.take(reason);
-    if (until) onTakenOut(`The study was taken out. It can be brought back until ${moment(until)}, under Taken out.`);
+    if (until) onTakenOut(`Taken out; it can come back until ${moment(until)}.`);
   };
   return (
     <Dialog title="Take this study out?" onClose={onClose} testId="take-out-dialog">
