@@ -646,7 +646,10 @@ impl Upkeep for SqlCatalog {
 
     async fn knows_images(&self) -> Known<bool> {
         read!(self, "looking for any image", |connection| async {
-            Ok(Sql::new("SELECT 1 AS found FROM instance LIMIT 1").first(connection).await?.is_some())
+            // A study that was taken out is known too, also when it is the only one.
+            let any =
+                Sql::new("SELECT 1 AS found FROM instance UNION ALL SELECT 1 FROM out_instance LIMIT 1");
+            Ok(any.first(connection).await?.is_some())
         })
     }
 

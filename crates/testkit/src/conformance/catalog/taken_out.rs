@@ -243,6 +243,7 @@ pub async fn its_time_ends(catalog: Arc<dyn Catalog>) {
     world.images("1.2", &["1.2.1", "1.2.2"], 0).await;
     takes_out(&world, "1.2", at(1)).await;
     let key = world.key("1.2");
+    assert!(catalog.knows_images().await.unwrap(), "or no sweep would get as far as its end");
     assert_eq!(catalog.begin_purge(at(UNTIL - 1)).await.unwrap(), None);
     assert_eq!(catalog.condemn_to_purge(&key, None, 10, later()).await.unwrap(), []);
     catalog.end_purge(&key, later()).await.unwrap();
