@@ -12,7 +12,7 @@ mod wiring;
 use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use command::{directory, order::OrderCommand, serve::Role};
+use command::{directory, order::OrderCommand, serve::Role, study::StudyCommand};
 use settings::{Flags, Log, LogFormat, Settings};
 use tracing_subscriber::EnvFilter;
 
@@ -60,6 +60,9 @@ enum Command {
     /// Orders.
     #[command(subcommand)]
     Order(OrderCommand),
+    /// Studies: take one out of sight, bring it back, list those that are out.
+    #[command(subcommand)]
+    Study(StudyCommand),
     /// Read every object and signed report again, and say which do not match their digests.
     Verify {
         /// Give the summary as one JSON object.
@@ -125,6 +128,7 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Token(token) => directory::token(&settings, token).await,
         Command::Physician(physician) => directory::physician(&settings, physician).await,
         Command::Order(order) => command::order::run(&settings, order).await,
+        Command::Study(study) => command::study::run(&settings, study).await,
         Command::Verify { json } => command::verify::run(&settings, json).await,
         Command::Sweep { dry_run, even_if_many } => {
             command::sweep::run(&settings, archive::upkeep::sweep::Leave { dry_run, even_if_many }).await

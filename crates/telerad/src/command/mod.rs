@@ -8,6 +8,7 @@ pub mod order;
 pub mod peer;
 pub mod rebuild;
 pub mod serve;
+pub mod study;
 pub mod sweep;
 pub mod verify;
 

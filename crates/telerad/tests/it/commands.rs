@@ -152,3 +152,66 @@ fn an_order_from_the_command_line_finds_its_study() {
     let physicians = site.run(&["physician", "list", "--centre", "north-clinic"]);
     assert!(physicians.contains("Jane Doe") && physicians.contains("jane@practice.example"), "{physicians}");
 }
+
+/// Two steps out, one back, and what is on the list between them; each step has its line of the audit.
+#[test]
+fn a_study_goes_and_comes_back_at_the_command_line() {
+    let site = Site::new();
+    site.run(&["centre", "add", "North Clinic", "--ae", "NORTH_CT"]);
+    site.run(&["centre", "add", "South Clinic", "--id", "south"]);
+    let serving = site.serve();
+    crate::journey::send(&site);
+    let study = crate::journey::STUDY;
+    let take_out = ["study", "take-out", study, "--centre", "north-clinic"];
+    let fails = |arguments: &[&str], code: i32, expected: &str| {
+        let output = site.output(arguments);
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+        said
+    };
+    assert!(site.run(&["study", "taken-out"]).contains("No study is taken out."));
+
+    // The first step only shows, whether there is a reason or not.
+    let shown = fails(&take_out, 1, "Nothing was taken out");
+    assert!(shown.contains("28 images in 1 series"), "{shown}");
+    fails(&[&take_out[..], &["--reason", "By mistake."]].concat(), 1, "Nothing was taken out");
+    let code = shown.split("--confirm ").nth(1).unwrap().split(' ').next().unwrap();
+    let confirmed = |code, reason| [&take_out[..], &["--confirm", code, "--reason", reason]].concat();
+    fails(&confirmed("000000000000", "By mistake."), 1, "its images are not those that were shown");
+    fails(&confirmed(code, " "), 1, "a reason has 1 to 500 characters");
+    fails(&[&take_out[..], &["--confirm", code]].concat(), 2, "--reason");
+    fails(&["study", "take-out", study, "--centre", "south"], 1, "there is no such study");
+    fails(&["study", "take-out", "head", "--centre", "south"], 1, "no Study Instance UID");
+    let browser = site.reader();
+    browser.post(&crate::journey::study_path("/claim"), &serde_json::json!({"action": "take"}));
+    fails(&confirmed(code, "By mistake."), 1, "a reader holds it; ask them to give it back, or wait until");
+    browser.post(&crate::journey::study_path("/claim"), &serde_json::json!({"action": "release"}));
+
+    let text = site.run(&confirmed(code, "Sent by\nmistake."));
+    assert!(text.contains("The study is out of sight, with 28 images"), "{text}");
+    assert_eq!(browser.send("GET", &crate::journey::study_path(""), None).0, 404);
+    fails(&take_out, 1, "there is no such study");
+    let listed = site.run(&["study", "taken-out", "--centre", "north-clinic"]);
+    for expected in [study, "QMNx85rKkkg", "by operator: Sent by mistake.", "; 0 images refused since"] {
+        assert!(listed.contains(expected), "{expected} in {listed}");
+    }
+    assert!(site.run(&["study", "taken-out", "--centre", "south"]).contains("No study is taken out."));
+
+    let bring_back = ["study", "bring-back", study, "--centre", "north-clinic"];
+    site.run(&bring_back);
+    fails(&bring_back, 1, "no such study was taken out");
+    let trail = browser.get(&crate::journey::study_path("/trail"));
+    let by_operator: Vec<_> = trail["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|event| event["actor"] == "operator at the command line")
+        .map(|event| event["action"].as_str().unwrap())
+        .collect();
+    assert_eq!(by_operator, ["study_taken_out", "study_brought_back"], "{trail}");
+    assert!(!trail.to_string().contains("mistake"), "the reason may name a patient: {trail}");
+    assert!(serving.stop());
+    let logged = std::fs::read_to_string(site.log()).unwrap();
+    assert!(!logged.contains("mistake") && !logged.contains("QMNx85rKkkg"), "nor does it stand in a log");
+}
