@@ -86,6 +86,10 @@ pub struct Received {
     pub was_known: bool,
 }
 
+/// How the words of [`Refusal::TakenOut`] begin. A sender that is refused with 0124H knows by them that this is about the study and not
+/// about itself, also in an Error Comment, which is cut at 64 characters.
+pub const STUDY_TAKEN_OUT: &str = "its study was taken out";
+
 /// Why an object was not taken. What is said here goes to the sender; it holds no patient data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -114,7 +118,7 @@ pub enum Refusal {
     #[error("this SOP Instance UID is stored with other contents; both are kept for review")]
     Conflict,
     /// An administrator took its study out, and it can still be brought back.
-    #[error("its study was taken out by an administrator; ask them to bring it back, then send it again")]
+    #[error("{}: have an administrator bring it back", STUDY_TAKEN_OUT)]
     TakenOut,
     /// No room.
     #[error("out of resources: there is no room for images")]

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use dimse::Status;
+use intake::receive::STUDY_TAKEN_OUT;
 
 /// HTTP statuses of a receiver that may do later what it does not do now.
 const HTTP_LATER: [u16; 8] = [408, 425, 429, 500, 502, 503, 504, 507];
@@ -78,6 +79,9 @@ impl Reason {
             (Kind::Refused, Some("0111H")) => {
                 "The receiver holds another object under this UID: ask its operators to look at the conflict."
             }
+            (Kind::Refused, Some("0124H")) if self.text.contains(STUDY_TAKEN_OUT) => {
+                "Ask an administrator of the archive to bring the study back, or wait until its time is over; then run the command again."
+            }
             (Kind::Refused, Some("0124H")) => {
                 "Ask the receiver's operators to let this sender store objects."
             }
@@ -147,6 +151,22 @@ mod tests {
                 Verdict::Not(reason) => Some(reason.kind),
             };
             assert_eq!(kind, expected, "{code:04X}");
+        }
+    }
+
+    #[test]
+    fn a_study_that_is_out_is_told_from_a_sender_that_may_not() {
+        let refusal = intake::Refusal::TakenOut;
+        // An Error Comment is cut at 64 characters.
+        let comment: String = refusal.to_string().chars().take(64).collect();
+        for (comment, expected) in [
+            (Some(comment.as_str()), "bring the study back"),
+            (Some("the peer only takes objects in this context"), "let this sender store"),
+            (None, "let this sender store"),
+        ] {
+            let Verdict::Not(reason) = of_status(refusal.status(), comment) else { panic!("{comment:?}") };
+            assert_eq!(reason.status.as_deref(), Some("0124H"));
+            assert!(reason.next_step().contains(expected), "{comment:?}: {}", reason.next_step());
         }
     }
 
