@@ -21,6 +21,7 @@ mod retrieves;
 mod send;
 mod separate;
 mod server;
+mod taken_out;
 mod texts;
 mod tls;
 mod upload;
