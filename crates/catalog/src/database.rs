@@ -33,6 +33,9 @@ use crate::{
 const SQLITE_READERS_MAX: u32 = 8;
 /// How long a caller waits for a free connection: a little longer than a connection waits for a lock.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(BUSY_TIMEOUT_MS as u64 + 5_000);
+/// For so long after its last use a connection to PostgreSQL is taken to stand still. One that was idle for longer is tried first, which is
+/// a round trip before the question.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// How often a transaction is run when it loses against others (serialisation failure, deadlock, unique key).
 pub(crate) const TRANSACTION_RUNS_MAX: u32 = 8;
 /// The pause before a lost transaction runs again is drawn between nothing and this, times the runs so far.
@@ -363,7 +366,16 @@ async fn pool(address: &str, dialect: Dialect, writes: bool, size: u32) -> Resul
     let connect = AnyPoolOptions::new()
         .max_connections(size)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .test_before_acquire(dialect == Dialect::Postgres)
+        .test_before_acquire(false)
+        .before_acquire(move |connection, used| {
+            let is_in_doubt = dialect == Dialect::Postgres && used.idle_for >= TRUSTED_FOR;
+            Box::pin(async move {
+                if is_in_doubt {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 for statement in dialect.session_setup(writes) {

@@ -379,12 +379,16 @@ impl Directory for SqlCatalog {
         at: Timestamp,
     ) -> Result<(), ChangeError<DirectoryRefusal>> {
         let put = transact!(self, "keeping a centre", |change| put_centre(change, centre, by, at));
+        self.identities().centres.forget();
         put.map_err(ChangeError::Catalog)?.map_err(ChangeError::Refused)
     }
 
     async fn centre(&self, id: &CentreId) -> Known<Option<Centre>> {
-        let sql = Sql::new("SELECT * FROM centre WHERE id = $1").bind(id);
-        snapshot!(self, "looking up a centre", |connection| one_centre(connection, sql))
+        let ask = async {
+            let sql = Sql::new("SELECT * FROM centre WHERE id = $1").bind(id);
+            snapshot!(self, "looking up a centre", |connection| one_centre(connection, sql))
+        };
+        self.identities().centres.or_ask(id.clone(), ask).await
     }
 
     async fn centres(&self) -> Known<Vec<Centre>> {
