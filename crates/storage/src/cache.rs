@@ -10,7 +10,7 @@ mod files;
 mod index;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     ops::Range,
     path::PathBuf,
@@ -47,6 +47,9 @@ pub const NEAR_BYTES_MAX: u64 = 4 << 20;
 const FETCHES_MAX: usize = 16;
 /// Fetches that are remembered so that others wait for them; when there are more, those that are over are forgotten.
 const WAITED_FOR_MAX: usize = 1_024;
+/// Larger objects that are remembered, so that only the first read at their beginning brings more than it asks for; when there are more, all
+/// are forgotten.
+const LARGE_MAX: usize = 4_096;
 
 /// A store behind its cache.
 pub struct Cached {
@@ -59,6 +62,7 @@ struct Shared {
     bytes_max: u64,
     index: Mutex<Index>,
     fetching: Mutex<HashMap<Name, Weak<tokio::sync::Mutex<()>>>>,
+    large: Mutex<HashSet<Name>>,
     places: Semaphore,
     was_told: AtomicBool,
     near: AtomicU64,
@@ -80,6 +84,7 @@ impl Cached {
             bytes_max,
             index: Mutex::default(),
             fetching: Mutex::default(),
+            large: Mutex::default(),
             places: Semaphore::new(FETCHES_MAX),
             was_told: AtomicBool::new(false),
             near: AtomicU64::new(0),
@@ -109,6 +114,9 @@ impl Cached {
         if let Some(bytes) = self.shared.kept(name).await {
             return Ok(reader(&bytes, range));
         }
+        if self.shared.large().contains(&name) {
+            return self.store.read(object, range).await;
+        }
         let fetching = self.shared.fetching(name);
         let _fetching = fetching.lock().await;
         // Whoever was before has brought it.
@@ -121,6 +129,7 @@ impl Cached {
         self.shared.far.fetch_add(1, Relaxed);
         let object_bytes = got.object_bytes;
         if object_bytes > NEAR_BYTES_MAX {
+            self.shared.note_large(name);
             let Some(range) = range else { return Ok(got) };
             let beginning = received(got).await?;
             let pieces = near_pieces(&beginning, range);
@@ -183,6 +192,18 @@ impl Pieces for NearPieces {
 impl Shared {
     fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn large(&self) -> MutexGuard<'_, HashSet<Name>> {
+        self.large.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_large(&self, name: Name) {
+        let mut large = self.large();
+        if large.len() >= LARGE_MAX {
+            large.clear();
+        }
+        large.insert(name);
     }
 
     fn find_what_is_there(&self) {

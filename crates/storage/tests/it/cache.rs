@@ -186,6 +186,9 @@ async fn large_objects_cost_one_request_a_read_and_are_not_kept() {
         assert_eq!(read, bytes[range.clone()], "{range:?}");
         assert_eq!(bench.reads(), 1, "{range:?}");
     }
+    // Once it is known to be large, no read brings more than it asks for.
+    read(&cached, &object, Some(3..9)).await.unwrap();
+    assert_eq!(std::mem::take(&mut *bench.far.reads.lock().unwrap()), [Some(3..9)]);
     let whole = cached.read(&object, None).await.unwrap();
     assert!(!whole.is_checked, "nobody compared the whole");
     assert_eq!(whole.collect(64 << 20).await.unwrap(), bytes);

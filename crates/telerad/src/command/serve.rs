@@ -279,8 +279,8 @@ impl Starting<'_> {
     }
 
     fn reporter(&self) -> Router {
-        let Parts { catalog, broker, clock, storage, pixels, .. } = self.parts.clone();
-        let drafter = Arc::new(reporter::RuleDrafter::new(storage, Arc::new(pixels)));
+        let Parts { catalog, broker, clock, pixels, .. } = self.parts.clone();
+        let drafter = Arc::new(reporter::RuleDrafter::new(self.parts.near(), Arc::new(pixels)));
         let concurrency = self.settings.reporter.drafts_at_once;
         let config = WorkerConfig { concurrency, ..WorkerConfig::default() };
         let worker = Worker::new(broker, catalog, drafter, clock, config);
