@@ -27,7 +27,7 @@ use gate::Problem;
 use serde_json::{Map, Value};
 
 use self::{
-    attributes::{Level, Row},
+    attributes::{Answered, Level, Row},
     request::Search,
 };
 use crate::{
@@ -176,7 +176,7 @@ impl<'a> Asked<'a> {
                     break;
                 }
                 match self.search.level {
-                    Level::Study => page.offer(&Row::of_study(study, &self.target.base), &self.search),
+                    Level::Study => page.offer(Row::of_study(study, &self.target.base), &self.search),
                     Level::Series => self.series_of(study, &mut page).await?,
                     Level::Instance => drop(self.instances_of(study, None, &mut page).await?),
                 }
@@ -198,7 +198,7 @@ impl<'a> Asked<'a> {
             return Ok(());
         }
         for series in self.shared.catalog.series(&study.key).await? {
-            page.offer(&study_row.clone().with_series(&series, &self.target.base), &self.search);
+            page.offer(study_row.clone().with_series(&series, &self.target.base), &self.search);
         }
         Ok(())
     }
@@ -227,7 +227,7 @@ impl<'a> Asked<'a> {
                 Some(series) => row.with_series(series, &self.target.base),
                 None => row,
             };
-            page.offer(&row.with_instance(instance, &self.target.base), &self.search);
+            page.offer(row.with_instance(instance, &self.target.base), &self.search);
         }
         Ok(instances.len())
     }
@@ -239,15 +239,15 @@ impl<'a> Asked<'a> {
         }
         let mut response = match self.described {
             Described::Json(media_type) => {
-                let mut response = Json(Value::Array(page.rows)).into_response();
+                let mut response = Json(page.rows).into_response();
                 response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
                 response
             }
             // There is no such thing as no part.
             Described::Xml if page.rows.is_empty() => StatusCode::NO_CONTENT.into_response(),
             Described::Xml => {
-                let rows = page.rows.into_iter().filter_map(|row| match row {
-                    Value::Object(row) => Some(Ok((location(&row), row))),
+                let rows = page.rows.iter().filter_map(|row| match serde_json::to_value(row) {
+                    Ok(Value::Object(row)) => Some(Ok((location(&row), row))),
                     _ => None,
                 });
                 native::answer(stream::iter(rows.collect::<Vec<_>>())).await?
@@ -272,7 +272,7 @@ fn location(row: &Map<String, Value>) -> String {
 struct Page {
     skip: u32,
     room: u32,
-    rows: Vec<Value>,
+    rows: Vec<Answered>,
     /// No more rows are wanted.
     is_over: bool,
     /// The client wants more rows than it gets at once.
@@ -291,7 +291,7 @@ impl Page {
     }
 
     /// Takes a row if it matches and it is its turn.
-    fn offer(&mut self, row: &Row, search: &Search) {
+    fn offer(&mut self, row: Row, search: &Search) {
         if self.is_over || !row.matches(search, search.level) {
             return;
         }
@@ -299,7 +299,7 @@ impl Page {
             self.skip -= 1;
         } else if self.room > 0 {
             self.room -= 1;
-            self.rows.push(row.json(search));
+            self.rows.push(row.answer(search));
         } else {
             self.is_over = true;
             self.is_cut = search.limit > ROWS_MAX;

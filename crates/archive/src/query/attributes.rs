@@ -9,7 +9,8 @@ use domain::{
     study::{Series, Study},
     text::PersonName,
 };
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use super::{matching::Pattern, request::Search};
 use crate::address::instance_address;
@@ -258,28 +259,23 @@ impl Row {
         self.values.get(&tag).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The row as an object of DICOM JSON.
-    pub(crate) fn json(&self, search: &Search) -> Value {
-        let mut object = Map::new();
+    /// What a search gets of the row.
+    pub(crate) fn answer(mut self, search: &Search) -> Answered {
+        let mut elements = Vec::with_capacity(self.values.len());
         for known in KNOWN.iter().filter(|known| known.level <= search.level && known.within.is_none()) {
-            let values = self.values.get(&known.tag).filter(|values| !values.is_empty());
+            let values = self.values.remove(&known.tag).unwrap_or_default();
             let is_own = known.level >= search.from || IN_EVERY_ROW.contains(&number(known.tag));
             let is_returned = match known.returned {
                 Returned::Always => is_own,
-                Returned::IfKnown => is_own && values.is_some(),
+                Returned::IfKnown => is_own && !values.is_empty(),
                 Returned::IfAsked => false,
             };
-            let is_asked = search.included.contains(&known.tag) || (search.all && values.is_some());
-            if !is_returned && !is_asked {
-                continue;
+            let is_asked = search.included.contains(&known.tag) || (search.all && !values.is_empty());
+            if is_returned || is_asked {
+                elements.push((known.tag, Element { vr: known.vr, values }));
             }
-            let mut element = Map::from_iter([("vr".to_owned(), Value::from(known.vr))]);
-            if let Some(values) = values {
-                element.insert("Value".to_owned(), Value::Array(values.clone()));
-            }
-            object.insert(hexadecimal(known.tag), Value::Object(element));
         }
-        Value::Object(object)
+        Answered(elements)
     }
 
     fn put(&mut self, tag: u32, value: Option<impl Into<Value>>) {
@@ -288,6 +284,33 @@ impl Row {
 
     fn put_all(&mut self, tag: u32, values: impl IntoIterator<Item = impl Into<Value>>) {
         self.values.insert(self::tag(tag), values.into_iter().map(Into::into).collect());
+    }
+}
+
+/// What a search gets of one row. It serialises as an object of DICOM JSON; written straight, since making the values of an object first costs
+/// a list more than all else.
+pub(crate) struct Answered(Vec<(Tag, Element)>);
+
+/// An element of DICOM JSON (PS3.18 section F.2.2).
+#[derive(Serialize)]
+struct Element {
+    vr: &'static str,
+    #[serde(rename = "Value", skip_serializing_if = "Vec::is_empty")]
+    values: Vec<Value>,
+}
+
+/// A tag as the name of an element.
+struct Hexadecimal(Tag);
+
+impl Serialize for Hexadecimal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:08X}", number(self.0)))
+    }
+}
+
+impl Serialize for Answered {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(tag, element)| (Hexadecimal(*tag), element)))
     }
 }
 
