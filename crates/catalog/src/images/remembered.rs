@@ -2,8 +2,9 @@
 //! changes are written without asking first, in one go, and hold only if the study is still as it was remembered. When it is not, nothing
 //! is written and the long way (`arrivals`) is taken, which asks.
 //!
-//! Only the plainest case goes this way: every image is new, its series is known, it names the
-//! study's patient, and the report is not signed.
+//! Only the plainest case goes this way: every image is new, its series is known, it names the study's patient, none came before the first
+//! one that is known, and the report is not signed. What lists are sorted by then stays as it is and is not written: SQLite would write each
+//! of their indexes anew.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -102,12 +103,11 @@ impl Remembered {
             let known = images.iter().all(|arrival| before.series.contains(&arrival.instance.series));
             let study = &before.study.attributes;
             let other = images.iter().any(|arrival| is_another_patient(study, &arrival.study));
-            (fresh && known && !other).then(|| {
-                let mut after = before.clone();
-                arrivals::count_images(&mut after.study, &images);
-                after.study.completeness = after.study.completeness.image_came(at, before.quiet);
-                Step { before: before.clone(), after, images }
-            })
+            let mut after = before.clone();
+            arrivals::count_images(&mut after.study, &images);
+            after.study.completeness = after.study.completeness.image_came(at, before.quiet);
+            let later = after.study.first_received == before.study.first_received;
+            (fresh && known && !other && later).then(|| Step { before: before.clone(), after, images })
         };
         by_study.into_iter().map(step).collect()
     }
@@ -145,10 +145,9 @@ fn write(step: &Step<'_>, at: Timestamp, statements: &mut Vec<Expected>) {
     let Step { before, after, images } = step;
     let (key, before, study) = (&before.study.key, &before.study, &after.study);
     let update = Sql::new(
-        "UPDATE study SET instance_count = $3, bytes = $4, generation = $5, first_received = $6, last_received = $7,
-             completeness = $8
-         WHERE centre = $1 AND study = $2 AND generation = $9 AND instance_count = $10 AND completeness = $11
-             AND priority = $12 AND signed_version = 0 AND NOT EXISTS (SELECT 1 FROM removal WHERE object IN ",
+        "UPDATE study SET instance_count = $3, bytes = $4, generation = $5, last_received = $6, completeness = $7
+         WHERE centre = $1 AND study = $2 AND generation = $8 AND instance_count = $9 AND completeness = $10
+             AND priority = $11 AND signed_version = 0 AND NOT EXISTS (SELECT 1 FROM removal WHERE object IN ",
     );
     let mut update = update
         .bind(&key.centre)
@@ -156,7 +155,6 @@ fn write(step: &Step<'_>, at: Timestamp, statements: &mut Vec<Expected>) {
         .bind(study.instance_count)
         .bind(study.bytes)
         .bind(study.generation)
-        .bind(study.first_received)
         .bind(study.last_received)
         .bind(json(&WireCompleteness::new(&study.completeness)))
         .bind(before.generation)
