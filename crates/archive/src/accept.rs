@@ -1,15 +1,12 @@
 //! The `Accept` header (RFC 9110 section 12.5.1) and its query parameter (PS3.18 section 8.3.3.1), and the
 //! media types that they agree to. Not what the answer then is made of.
 
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use domain::{image::Instance, uid::TransferSyntaxUid};
 use gate::{MediaRange, Problem};
 use imaging::codec::Target;
 
-use crate::{query::parameters, transcode};
-
-/// Longest `Accept` that is read, in bytes; viewers send about 100.
-const ACCEPT_BYTES_MAX: usize = 8 * 1024;
+use crate::transcode;
 
 /// The media type of a DICOM file.
 pub(crate) const DICOM: &str = "application/dicom";
@@ -58,23 +55,11 @@ impl Accepted {
     /// What a request takes: the `accept` of the query where it is there, else the header, else anything.
     /// What cannot be read is not counted.
     pub(crate) fn of(headers: &HeaderMap, uri: &Uri) -> Result<Self, Problem> {
-        let query = parameters(uri)?.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case("accept"));
-        let mut texts: Vec<String> = query.map(|(_, value)| value).collect();
-        if texts.is_empty() {
-            let lines = headers.get_all(header::ACCEPT).iter();
-            texts = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned()).collect();
-        }
-        Self::read(&texts.join(","))
+        Ok(Self::read(&gate::accepted(headers, uri)?))
     }
 
-    fn read(text: &str) -> Result<Self, Problem> {
-        if text.len() > ACCEPT_BYTES_MAX {
-            return Err(Problem::bad_request("The Accept header is too long."));
-        }
-        if text.trim().is_empty() {
-            return Ok(Self(vec![MediaRange::any()]));
-        }
-        Ok(Self(MediaRange::list(text)))
+    fn read(text: &str) -> Self {
+        Self(if text.trim().is_empty() { vec![MediaRange::any()] } else { MediaRange::list(text) })
     }
 
     /// The first wanted thing that `offer` has.
@@ -226,14 +211,13 @@ mod tests {
 
     fn objects(accept: &str, is_one: bool) -> Option<(Packaging, Option<Target>)> {
         let stored = [instance("1.2.840.10008.1.2.4.80")];
-        Accepted::read(accept).unwrap().objects(stored.iter(), is_one).ok()
+        Accepted::read(accept).objects(stored.iter(), is_one).ok()
     }
 
     #[test]
     fn quotes_hide_separators() {
         let accepted =
-            Accepted::read(r#"Multipart/Related; TYPE="a/b;c,\"d\"" ;q=0.5, text/html ;, */* ; Q=0.123"#)
-                .unwrap();
+            Accepted::read(r#"Multipart/Related; TYPE="a/b;c,\"d\"" ;q=0.5, text/html ;, */* ; Q=0.123"#);
         let [html, multipart, any] = accepted.0.as_slice() else { panic!("{accepted:?}") };
         assert_eq!(html.media_type, "text/html");
         assert_eq!(multipart.parameter("type"), Some("a/b;c,\"d\""));
@@ -243,10 +227,9 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_not_counted() {
         for text in ["nonsense", "a/b;q=2", "a/b;q=x", "/", "a/b;x", "a/b;q=0", "multipart/related; type"] {
-            assert_eq!(Accepted::read(text).unwrap().0, [], "{text}");
+            assert_eq!(Accepted::read(text).0, [], "{text}");
         }
-        assert!(Accepted::read(&"a".repeat(ACCEPT_BYTES_MAX + 1)).is_err());
-        assert_eq!(Accepted::read(" ").unwrap().0, [MediaRange::any()]);
+        assert_eq!(Accepted::read(" ").0, [MediaRange::any()]);
     }
 
     #[test]
@@ -289,7 +272,7 @@ mod tests {
             assert_eq!(objects(accept, is_one), expected, "{accept}");
         }
         let film = [instance("1.2.840.10008.1.2.4.102")];
-        let plain = Accepted::read("application/dicom; transfer-syntax=1.2.840.10008.1.2.1").unwrap();
+        let plain = Accepted::read("application/dicom; transfer-syntax=1.2.840.10008.1.2.1");
         assert!(plain.objects(film.iter(), true).is_err());
     }
 
@@ -308,7 +291,7 @@ mod tests {
             ("multipart/related; type=application/dicom+xml;q=0.1, application/dicom+json", dicom_json),
             ("application/dicom+xml", None),
         ] {
-            assert_eq!(Accepted::read(accept).unwrap().described().ok(), expected, "{accept}");
+            assert_eq!(Accepted::read(accept).described().ok(), expected, "{accept}");
         }
     }
 }

@@ -37,8 +37,6 @@ use crate::{
     native,
 };
 
-pub(crate) use request::parameters;
-
 /// Most rows of one answer; further ones are had by `offset`.
 pub const ROWS_MAX: u32 = 1000;
 /// Most studies looked at for one answer, where the catalog cannot match all that was asked for.

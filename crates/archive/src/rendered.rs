@@ -31,7 +31,6 @@ use crate::{
     frames,
     multipart::Part,
     pixel::{self, busy, not_done},
-    query::parameters,
     retrieve::multipart_answer,
     validator::{Kept, Validator},
 };
@@ -214,7 +213,7 @@ impl Wish {
         let viewport = edge.map(|edge| Viewport { width: edge, height: edge, enlarge: false, region: None });
         let mut showing = Showing { shading: None, viewport, format: PictureFormat::Png };
         let (mut quality, mut warning) = (JPEG_QUALITY, None);
-        for (name, value) in parameters(uri)? {
+        for (name, value) in gate::parameters(uri)? {
             match name.to_ascii_lowercase().as_str() {
                 "window" => showing.shading = Some(shading(&value)?),
                 "viewport" => showing.viewport = Some(self::viewport(&value)?),

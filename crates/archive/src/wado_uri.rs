@@ -15,7 +15,6 @@ use crate::{
     State,
     accept::{Accepted, DICOM, Packaging, matches},
     address::Target,
-    query::parameters,
     rendered::{self, Pick},
     retrieve,
 };
@@ -96,7 +95,7 @@ impl Asked {
     fn read(uri: &Uri) -> Result<Self, Problem> {
         let mut asked = Self::default();
         let mut is_wado = false;
-        for (name, value) in parameters(uri)? {
+        for (name, value) in gate::parameters(uri)? {
             let malformed = || Problem::bad_request(format!("The value of {name} cannot be read."));
             let number = |most: u32| value.parse().ok().filter(|number| (1..=most).contains(number));
             let decimal = || value.parse::<f64>().ok().filter(|number| number.is_finite());

@@ -12,6 +12,7 @@ mod media;
 mod origin;
 mod password;
 mod problem;
+mod query;
 mod secret;
 mod serve;
 mod session;
@@ -33,6 +34,7 @@ pub use password::{
     PasswordProblem, check_password, hash_password, random_password, verify_password,
 };
 pub use problem::{ErrorBody, ErrorDetail, JsonBody, PathPart, Problem, QueryPart};
+pub use query::{ACCEPT_BYTES_MAX, PARAMETERS_MAX, QUERY_BYTES_MAX, accepted, parameters};
 pub use secret::{TOKEN_PREFIX, fresh_secret, fresh_token};
 pub use serve::{HttpLimits, HttpServer};
 pub use session::{PersonView, SessionView, SignIn};

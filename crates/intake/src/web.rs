@@ -16,7 +16,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Path, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
     routing::post,
 };
@@ -158,38 +158,41 @@ struct Target {
     by: Actor,
 }
 
-async fn store(stow: State<Stow>, caller: Caller, headers: HeaderMap, body: Body) -> Response {
-    answer(stow, caller, None, None, &headers, body).await
+async fn store(stow: State<Stow>, caller: Caller, uri: Uri, headers: HeaderMap, body: Body) -> Response {
+    answer(stow, caller, None, None, (&uri, &headers), body).await
 }
 
 async fn store_into(
     stow: State<Stow>,
     caller: Caller,
     Path(study): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    answer(stow, caller, None, Some(study), &headers, body).await
+    answer(stow, caller, None, Some(study), (&uri, &headers), body).await
 }
 
 async fn store_for(
     stow: State<Stow>,
     caller: Caller,
     Path(centre): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    answer(stow, caller, Some(centre), None, &headers, body).await
+    answer(stow, caller, Some(centre), None, (&uri, &headers), body).await
 }
 
 async fn store_into_for(
     stow: State<Stow>,
     caller: Caller,
     Path((centre, study)): Path<(String, String)>,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    answer(stow, caller, Some(centre), Some(study), &headers, body).await
+    answer(stow, caller, Some(centre), Some(study), (&uri, &headers), body).await
 }
 
 async fn answer(
@@ -197,11 +200,11 @@ async fn answer(
     caller: Caller,
     centre: Option<String>,
     study: Option<String>,
-    headers: &HeaderMap,
+    (uri, headers): (&Uri, &HeaderMap),
     body: Body,
 ) -> Response {
     let asked = target(&caller, centre.as_deref(), study.as_deref(), headers);
-    let (target, form) = match asked.and_then(|target| Ok((target, negotiate::answer(headers)?))) {
+    let (target, form) = match asked.and_then(|target| Ok((target, negotiate::answer(headers, uri)?))) {
         Ok(asked) => asked,
         Err(problem) => return problem.into_response(),
     };

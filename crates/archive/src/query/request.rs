@@ -2,24 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use axum::{extract::Query, http::Uri};
+use axum::http::Uri;
 use dicom_core::{
     Tag,
     dictionary::{DataDictionary as _, DataDictionaryEntry as _},
 };
 use dicom_dictionary_std::{StandardDataDictionary, tags};
 use domain::{port::catalog::StudyFilter, uid::StudyInstanceUid};
-use gate::Problem;
+use gate::{Problem, parameters};
 
 use super::{
     attributes::{Attribute, Level, attribute, attribute_within},
     matching::Pattern,
 };
 
-/// Most parameters of a query.
-const PARAMETERS_MAX: usize = 64;
-/// Most bytes of a query; a list of a hundred UIDs has 6 500.
-const QUERY_BYTES_MAX: usize = 16 * 1024;
 /// Most warnings of one answer, so that headers stay small.
 const WARNINGS_MAX: usize = 8;
 /// Longest name that is told back.
@@ -44,26 +40,6 @@ pub(crate) struct Search {
     pub(crate) offset: u32,
     /// What could not be done as asked. No values stand in them.
     pub(crate) warnings: Vec<String>,
-}
-
-/// The parameters of a query, decoded.
-///
-/// # Errors
-/// 400 when they are none, or too many.
-pub(crate) fn parameters(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
-    let malformed = || Problem::bad_request("The query cannot be read.");
-    if uri.query().is_some_and(|query| query.len() > QUERY_BYTES_MAX) {
-        return Err(Problem::bad_request("The query is too long."));
-    }
-    let Query(parameters) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| malformed())?;
-    // The decoder puts this character where bytes are no UTF-8.
-    if parameters.iter().any(|(name, value)| name.contains('\u{FFFD}') || value.contains('\u{FFFD}')) {
-        return Err(malformed());
-    }
-    if parameters.len() > PARAMETERS_MAX {
-        return Err(Problem::bad_request(format!("The query has more than {PARAMETERS_MAX} parameters.")));
-    }
-    Ok(parameters)
 }
 
 impl Search {
@@ -275,7 +251,7 @@ mod tests {
             "StudyDate=20200101-20199999",
             "StudyInstanceUID=1.2.x",
             "PatientID=1&PatientID=2",
-            &"a=b&".repeat(PARAMETERS_MAX + 1),
+            &"a=b&".repeat(gate::PARAMETERS_MAX + 1),
         ] {
             assert!(read(query, Level::Study).is_err(), "{query}");
         }

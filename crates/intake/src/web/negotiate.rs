@@ -1,7 +1,7 @@
 //! What a request of STOW-RS says it is, and in which form it wants its answer (PS3.18 sections 8.7 and 10.5).
 
 use axum::{
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
 use gate::{MediaRange, Problem};
@@ -9,8 +9,6 @@ use serde_json::{Map, Value};
 
 /// Most characters of a multipart boundary (RFC 2046 section 5.1.1).
 pub const BOUNDARY_CHARS_MAX: usize = 70;
-/// Longest `Accept` that is read, in bytes; clients send about 100.
-const ACCEPT_BYTES_MAX: usize = 8 * 1024;
 const DICOM_JSON: &str = "application/dicom+json";
 const DICOM_XML: &str = "application/dicom+xml";
 
@@ -74,13 +72,8 @@ pub(super) fn unsupported(message: &str) -> Problem {
 }
 
 /// The form of the answer. It is asked before anything is stored: what cannot be answered is not done.
-pub(super) fn answer(headers: &HeaderMap) -> Result<Form, Problem> {
-    let lines = headers.get_all(header::ACCEPT).iter();
-    let accept: Vec<_> = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
-    let accept = accept.join(",");
-    if accept.len() > ACCEPT_BYTES_MAX {
-        return Err(Problem::bad_request("The Accept header is too long."));
-    }
+pub(super) fn answer(headers: &HeaderMap, uri: &Uri) -> Result<Form, Problem> {
+    let accept = gate::accepted(headers, uri)?;
     if accept.trim().is_empty() {
         return Ok(Form::Json);
     }
@@ -143,6 +136,7 @@ mod tests {
 
     #[test]
     fn answers_come_in_a_form_that_is_accepted() {
+        let here = Uri::from_static("/studies");
         for (accept, expected) in [
             ("", Some(Form::Json)),
             ("*/*", Some(Form::Json)),
@@ -155,8 +149,10 @@ mod tests {
             (r#"multipart/related; type="application/dicom+xml""#, None),
             ("text/html", None),
         ] {
-            assert_eq!(answer(&headers(header::ACCEPT, accept)).ok(), expected, "{accept}");
+            assert_eq!(answer(&headers(header::ACCEPT, accept), &here).ok(), expected, "{accept}");
         }
-        assert_eq!(answer(&HeaderMap::new()).ok(), Some(Form::Json));
+        assert_eq!(answer(&HeaderMap::new(), &here).ok(), Some(Form::Json));
+        let asks = Uri::from_static("/studies?accept=application%2Fdicom%2Bxml");
+        assert_eq!(answer(&headers(header::ACCEPT, DICOM_JSON), &asks).ok(), Some(Form::Xml));
     }
 }
