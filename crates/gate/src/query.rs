@@ -34,8 +34,8 @@ pub fn parameters(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
     Ok(parameters)
 }
 
-/// What a client takes, as media ranges: the `accept` of the query where it is there (PS3.18 section 8.3.3.1), else the header. Empty when it
-/// did not say.
+/// What a client takes, as media ranges: the `accept` of the query where it is there (PS3.18 section 8.3.3.1), else the header. Empty
+/// when it did not say.
 ///
 /// # Errors
 /// 400 when that is too long, or the query cannot be read.

@@ -47,8 +47,8 @@ pub const NEAR_BYTES_MAX: u64 = 4 << 20;
 const FETCHES_MAX: usize = 16;
 /// Fetches that are remembered so that others wait for them; when there are more, those that are over are forgotten.
 const WAITED_FOR_MAX: usize = 1_024;
-/// Larger objects that are remembered, so that only the first read at their beginning brings more than it asks for; when there are more, all
-/// are forgotten.
+/// Larger objects that are remembered, so that only the first read at their beginning brings more than it asks for; when there are more,
+/// all are forgotten.
 const LARGE_MAX: usize = 4_096;
 
 /// A store behind its cache.

@@ -287,7 +287,7 @@ impl Row {
     }
 }
 
-/// What a search gets of one row. It serialises as an object of DICOM JSON; written straight, since making the values of an object first costs
+/// What a search gets of one row. It serialises as an object of DICOM JSON, straight, since making the values of an object first would cost
 /// a list more than all else.
 pub(crate) struct Answered(Vec<(Tag, Element)>);
 

@@ -3,8 +3,8 @@
 //! is written and the long way (`arrivals`) is taken, which asks.
 //!
 //! Only the plainest case goes this way: every image is new, its series is known, it names the study's patient, none came before the first
-//! one that is known, and the report is not signed. What lists are sorted by then stays as it is and is not written: SQLite would write each
-//! of their indexes anew.
+//! one that is known, and the report is not signed. What lists are sorted by then stays as it is and is not written: SQLite would write
+//! each of their indexes anew.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
