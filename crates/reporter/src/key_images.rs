@@ -8,16 +8,12 @@ use domain::{
     digest::Sha256Digest,
     image::Instance,
     object::ObjectName,
-    pixel::{PictureFormat, PixelSource, Showing, Shown, Viewport},
+    pixel::{PictureFormat, Showing, Shown, Viewport},
     port::{Pixels, PixelsError, Storage, StorageError, storage::store_bytes},
     report::{KeyImage, QualityKind, QualityNote},
     study::StudyKey,
 };
-use imaging::{
-    frames::{self, FramesError, LocateError, Shape, Wanted},
-    picture::{EDGE_MAX, FRAME_BYTES_MAX},
-    tree,
-};
+use imaging::{frames, picture::EDGE_MAX, source};
 use tracing::warn;
 
 use crate::{
@@ -30,8 +26,6 @@ use crate::{
 pub(crate) const KEY_IMAGES_MAX: usize = 6;
 /// How many of them are in the first window when there are two.
 const FIRST_WINDOW_IMAGES: usize = 4;
-/// Objects up to this size are read whole; of larger ones, header and frame.
-const WHOLE_BYTES_MAX: u64 = 16 << 20;
 /// Slices at least this thick make calm pictures, in mm.
 const CALM_MM: f64 = 2.0;
 
@@ -178,7 +172,8 @@ async fn shown(
     frame: u32,
     window: Option<NamedWindow>,
 ) -> Result<Result<Shown, String>, KeyImagesError> {
-    let source = match source(storage, instance, frame).await? {
+    let read = |range| async move { survey::read(storage, instance, range).await.map(Bytes::from) };
+    let source = match source::frame(instance, frame, read).await? {
         Ok(source) => source,
         Err(why) => return Ok(Err(why)),
     };
@@ -195,56 +190,6 @@ async fn shown(
             other => other.to_string(),
         })),
     }
-}
-
-/// Reads one frame.
-async fn source(
-    storage: &Arc<dyn Storage>,
-    instance: &Instance,
-    number: u32,
-) -> Result<Result<PixelSource, String>, StorageError> {
-    if instance.bytes <= WHOLE_BYTES_MAX {
-        let file = Bytes::from(survey::read(storage, instance, 0..instance.bytes).await?);
-        return Ok(Ok(PixelSource::Object { file, number }));
-    }
-    let Some(header) = survey::header(storage, instance).await? else {
-        return Ok(Err("its header cannot be read".to_owned()));
-    };
-    let shape = match tree::read(&header.header) {
-        Ok(tree) => Shape::read(&tree),
-        Err(refusal) => return Ok(Err(refusal.flaw.as_str().to_owned())),
-    };
-    let shape = match shape {
-        Ok(shape) => shape,
-        Err(error) => return Ok(Err(error.to_string())),
-    };
-    let wanted = Wanted {
-        shape,
-        transfer_syntax: &header.transfer_syntax,
-        header_end: header.header_end(),
-        object_bytes: instance.bytes,
-        frames: &[number],
-    };
-    let range = |range| async move { survey::read(storage, instance, range).await.map(Bytes::from) };
-    let place = match frames::locate(&wanted, range).await {
-        Ok(places) => places.into_iter().next().ok_or(FramesError::NoPixels),
-        Err(LocateError::Frames(error)) => Err(error),
-        Err(LocateError::Read(error)) => return Err(error),
-    };
-    let place = match place {
-        Ok(place) => place,
-        Err(error) => return Ok(Err(error.to_string())),
-    };
-    if place.bytes() > FRAME_BYTES_MAX {
-        return Ok(Err("it has more than 256 MiB".to_owned()));
-    }
-    let mut parts = Vec::new();
-    for part in place.parts {
-        parts.push(Bytes::from(survey::read(storage, instance, part).await?));
-    }
-    let transfer_syntax = header.transfer_syntax;
-    let header = Bytes::from(header.header.bytes);
-    Ok(Ok(PixelSource::Frame { transfer_syntax, header, number, parts, skip_bits: place.skip_bits }))
 }
 
 /// Keeps a PNG, unless it is there already.

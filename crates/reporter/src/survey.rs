@@ -11,6 +11,7 @@ use imaging::{
     acquisition::Acquisition,
     dose::{self, DoseReport},
     geometry::{self, Slice, Stack},
+    key_objects::KEY_OBJECT_SELECTION,
     stored::{self, StoredHeader},
     tree,
 };
@@ -127,10 +128,12 @@ pub(crate) async fn survey<'a>(
         facts.kind = kind(&facts);
         survey.series.push(facts);
     }
+    let is_report = |instance: &&Instance| {
+        let class = instance.sop_class.as_str();
+        class.starts_with(REPORT_CLASS) && class != KEY_OBJECT_SELECTION
+    };
     let reports = input.series.iter().flat_map(|series| &series.instances);
-    for report in
-        reports.filter(|instance| instance.sop_class.as_str().starts_with(REPORT_CLASS)).take(REPORTS_MAX)
-    {
+    for report in reports.filter(is_report).take(REPORTS_MAX) {
         survey.dose.extend(dose_report(storage, report).await?);
     }
     Ok(survey)
