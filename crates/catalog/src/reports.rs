@@ -407,8 +407,16 @@ impl Reports for SqlCatalog {
         request: &SignRequest,
         at: Timestamp,
     ) -> Result<ReportVersion, ChangeError<SignRefusal>> {
-        let signed = transact!(self, "signing a report", |change| sign(change, request, kept(at)));
-        signed.map_err(ChangeError::Catalog)?.map_err(ChangeError::Refused)
+        let objects = || request.key_images.iter().map(|image| image.object.to_string());
+        let signed = transact!(self, "signing a report", |change| async {
+            if !take_removed(change, objects()).await?.is_empty() {
+                return Ok(None);
+            }
+            sign(change, request, kept(at)).await.map(Some)
+        });
+        let signed = signed.map_err(ChangeError::Catalog)?;
+        let signed = signed.ok_or_else(|| ChangeError::Catalog(was_removed("signing a report")))?;
+        signed.map_err(ChangeError::Refused)
     }
 
     async fn versions(&self, study: &StudyKey) -> Known<Vec<ReportVersion>> {

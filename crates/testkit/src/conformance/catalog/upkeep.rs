@@ -9,7 +9,7 @@ use domain::{
     object::{ObjectName, ObjectRef, Place},
     person::Scope,
     port::{
-        Catalog,
+        Catalog, ChangeError,
         catalog::{SignRequest, TaskFilter},
     },
     reading::ClaimChange,
@@ -155,12 +155,15 @@ pub async fn condemned_pictures_cannot_become_known(catalog: Arc<dyn Catalog>) {
         sha256: Sha256Digest::of(b"pdf"),
     }
     .key();
+    let addendum = SignRequest { key_images: vec![key_image(&world)], ..world.to_sign("1.2", 1).await };
     let both = [object, pdf.clone().into()];
     assert_eq!(catalog.condemn(&both, at(1)).await.unwrap(), both);
     for _ in 0..2 {
         catalog.put_draft(&draft).await.unwrap_err();
         catalog.put_pdf(&key, 1, &pdf).await.unwrap_err();
     }
+    let refused = catalog.sign(&addendum, at(2)).await.unwrap_err();
+    assert!(matches!(refused, ChangeError::Catalog(_)), "{refused}");
     catalog.removed(&both, at(2)).await.unwrap();
     catalog.put_draft(&draft).await.unwrap_err();
     catalog.put_pdf(&key, 1, &pdf).await.unwrap_err();
