@@ -16,8 +16,8 @@ use utoipa::openapi::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    conflicts, deliveries, mailbox, memory::RecentlySeen, pages, pdf, pictures, report, room::ReadingRoom,
-    room::Room, status, study, taken_out, tasks, trail, worklist,
+    conflicts, deliveries, mailbox, marks, memory::RecentlySeen, pages, pdf, pictures, report,
+    room::ReadingRoom, room::Room, status, study, taken_out, tasks, trail, worklist,
 };
 
 /// Everything below `/api/v1` but orders, the pages of the UI, and the viewer. Its fallback answers every address that nothing else
@@ -27,6 +27,7 @@ pub fn router(room: ReadingRoom) -> Router {
     let state = Room {
         catalog: room.catalog,
         storage: room.storage,
+        pixels: room.pixels,
         clock: room.clock,
         gate: room.gate.clone(),
         mail_configured: room.mail_configured,
@@ -53,6 +54,8 @@ fn routes() -> OpenApiRouter<Room> {
         .routes(routes!(report::sign))
         .routes(routes!(pictures::of_draft))
         .routes(routes!(pictures::of_version))
+        .routes(routes!(marks::marked))
+        .routes(routes!(marks::picture))
         .routes(routes!(pdf::report))
         .routes(routes!(trail::trail))
         .routes(routes!(deliveries::deliveries))

@@ -10,6 +10,7 @@ mod bound;
 mod conflicts;
 mod deliveries;
 mod mailbox;
+mod marks;
 mod memory;
 mod pages;
 mod pdf;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
+    marks::MarkedImageInput,
     people::Names,
     pictures::draft_picture,
     room::Room,
@@ -72,6 +73,9 @@ pub(crate) struct SignInput {
     /// Indices of the draft's key images.
     #[serde(default)]
     key_images: Vec<u64>,
+    /// Images that were marked in a viewer; they stand before those of the draft.
+    #[serde(default)]
+    marked_images: Vec<MarkedImageInput>,
     /// The latest version that was on screen; 0 for none.
     after_version: u32,
     /// Digest of the images that were on screen.
@@ -158,8 +162,13 @@ pub(crate) async fn sign(
     room.confirm_signer(&person, &input.password, address).await?;
     let image_set = ImageSetDigest::parse(&input.image_set)
         .ok_or_else(|| bad_content("The digest of the images is none."))?;
+    if input.key_images.len() + input.marked_images.len() > KEY_IMAGES_MAX {
+        return Err(bad_content("There are too many key images."));
+    }
+    let mut key_images = room.chosen_marks(&study.key, &input.marked_images).await?;
+    key_images.extend(room.chosen_pictures(&study.key, &input.key_images).await?);
     let request = SignRequest {
-        key_images: room.chosen_pictures(&study.key, &input.key_images).await?,
+        key_images,
         study: study.key,
         signer: person.person.id,
         content: content(input.sections),
@@ -200,8 +209,8 @@ impl Room {
         let mut once = chosen.to_vec();
         once.sort_unstable();
         once.dedup();
-        if chosen.len() > KEY_IMAGES_MAX || once.len() != chosen.len() {
-            return Err(bad_content("There are too many key images, or one is chosen twice."));
+        if once.len() != chosen.len() {
+            return Err(bad_content("A key image is chosen twice."));
         }
         let draft = self.catalog.draft(study).await?;
         let picture = |index: &u64| draft.as_ref().and_then(|draft| draft_picture(draft, *index)).cloned();
@@ -246,7 +255,7 @@ fn not_yours() -> Problem {
         .next_step("Claim it first; your text stays on this page.")
 }
 
-fn bad_content(what: &str) -> Problem {
+pub(crate) fn bad_content(what: &str) -> Problem {
     let mut letters = what.chars();
     let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "content", format!("{first}{}", letters.as_str()))

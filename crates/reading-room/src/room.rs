@@ -7,7 +7,7 @@ use domain::{
     audit::Action,
     id::CentreId,
     limit::TellsLimits,
-    port::{Broker, Catalog, Clock, Storage},
+    port::{Broker, Catalog, Clock, Pixels, Storage},
     study::{Study, StudyKey},
     uid::StudyInstanceUid,
 };
@@ -22,6 +22,8 @@ pub struct ReadingRoom {
     pub catalog: Arc<dyn Catalog>,
     /// Where key images and PDFs rest.
     pub storage: Arc<dyn Storage>,
+    /// Who makes pictures of marked images.
+    pub pixels: Arc<dyn Pixels>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Who may come in.
@@ -50,6 +52,7 @@ pub struct Overview {
 pub(crate) struct Room {
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) pixels: Arc<dyn Pixels>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) gate: Gate,
     pub(crate) mail_configured: bool,

@@ -72,6 +72,11 @@
     window.dispatchEvent(new PopStateEvent('popstate', { state: null }));
   }
 
+  const keyImages = window.teleradKeyImages({
+    place: () => ({ root: rootOf(new URLSearchParams(window.location.search)), study: studyOnScreen() }),
+    stored: (study) => stored(study),
+  });
+
   const studiesOf = (query) => (query.get('StudyInstanceUIDs') || '').split(',');
   // Whether the viewer is done with opening the last study. One that is left before is not safe to go on with: what still comes of the
   // last study would land in the next one.
@@ -92,17 +97,23 @@
       go(address);
     },
     idle: () => go(IDLE),
+    saveKeyImages: () => keyImages.save(),
   };
 
-  // Tells the page around the viewer that an object was stored into the study on screen: measurements, a segmentation. The viewer itself
-  // says nothing of it: it shows what it made before it stores it, and what is only downloaded too.
+  const studyOnScreen = () => studiesOf(new URLSearchParams(window.location.search))[0];
+  // Tells the page around the viewer that an object was stored into the study on screen.
+  const stored = (study) => {
+    if (study === studyOnScreen()) window.dispatchEvent(new Event('telerad-stored'));
+  };
+
+  // Measurements, a segmentation: the viewer itself says nothing of them. It shows what it made before it stores it, and what is only
+  // downloaded too.
   const { open } = XMLHttpRequest.prototype;
   XMLHttpRequest.prototype.open = function (method, address, ...others) {
     if (/^post$/i.test(method) && String(address).endsWith('/studies')) {
       this.addEventListener('load', () => {
-        const [study] = studiesOf(new URLSearchParams(window.location.search));
-        const isHere = this.status === 200 && this.responseText.includes(`/studies/${study}/`);
-        if (isHere) window.dispatchEvent(new Event('telerad-stored'));
+        const study = studyOnScreen();
+        if (this.status === 200 && this.responseText.includes(`/studies/${study}/`)) stored(study);
       });
     }
     return open.call(this, method, address, ...others);
@@ -163,6 +174,9 @@
     return others.length > 0 && instance !== undefined && instance.StudyInstanceUID !== first;
   };
 
+  // The tools keep a browser from moving the focus on a click into an image, so that keys would go to the page around the viewer.
+  window.addEventListener('pointerdown', () => window.focus(), true);
+
   const query = new URLSearchParams(window.location.search);
   if (query.has('StudyInstanceUIDs')) {
     isSettled = false;
@@ -178,10 +192,11 @@
     if (window.location.pathname === IDLE) OPENING.forEach((extension) => void peerImport(extension).catch(() => {}));
     return {
       name: 'telerad',
-      extensions: [],
+      extensions: [keyImages.extension],
       modes: [],
       customizationService: {
         'ohif.tours': { $set: [] },
+        ...keyImages.customizations,
         'viewportOverlay.topLeft': {
           $unshift: [
             {
@@ -199,6 +214,7 @@
       },
       modesConfiguration: {
         [MODES[0]]: {
+          ...keyImages.mode,
           onSetupRouteComplete: {
             $set: () => {
               isSettled = true;

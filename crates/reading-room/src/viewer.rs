@@ -116,13 +116,14 @@ impl Viewer {
     }
 }
 
-/// The configuration. Study and centre stand in the address of the page; everything else is the same for everybody.
+/// The configuration, with the extension of ours that it puts in before it. Study and centre stand in the address of the page; everything
+/// else is the same for everybody.
 pub(crate) fn config() -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ];
-    (headers, include_str!("viewer-config.js")).into_response()
+    (headers, concat!(include_str!("viewer-key-images.js"), include_str!("viewer-config.js"))).into_response()
 }
 
 async fn serve(file: &Path, request: Request<Body>, caching: &'static str) -> Response {

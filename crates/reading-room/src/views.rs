@@ -149,6 +149,8 @@ pub(crate) struct QualityView {
 pub(crate) struct KeyImageView {
     /// Names the picture; of a draft it holds until the draft is renewed.
     pub index: u64,
+    /// SHA-256 of the picture.
+    pub digest: String,
     pub caption: String,
     pub url: String,
     pub width: u32,
@@ -446,6 +448,7 @@ impl KeyImageView {
         let (width, height) = image.size;
         Self {
             index,
+            digest: image.object.name().map(|name| name.sha256().to_string()).unwrap_or_default(),
             caption: image.caption.clone(),
             url: format!("{base}/key-images/{index}"),
             width,

@@ -4,6 +4,7 @@
 
 mod audit;
 mod conflicts;
+mod marks;
 mod memory;
 mod pages;
 mod reading;

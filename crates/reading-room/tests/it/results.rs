@@ -77,6 +77,8 @@ async fn the_description_names_every_route() {
         "/api/v1/studies/{centre}/{study}/sign",
         "/api/v1/studies/{centre}/{study}/trail",
         "/api/v1/studies/{centre}/{study}/key-images/{index}",
+        "/api/v1/studies/{centre}/{study}/marked-images",
+        "/api/v1/studies/{centre}/{study}/marked-images/{instance}/{frame}",
         "/api/v1/studies/{centre}/{study}/versions/{number}/key-images/{index}",
         "/api/v1/studies/{centre}/{study}/versions/{number}/report.pdf",
         "/api/v1/taken-out",

@@ -140,6 +140,7 @@ pub async fn world_with(viewer: Viewer, mail_configured: bool) -> World {
     let room = ReadingRoom {
         catalog: catalog.clone(),
         storage: storage.clone(),
+        pixels: testkit::pixels::InProcess::port(),
         clock: Arc::new(clock.clone()),
         gate,
         mail_configured,

@@ -63,7 +63,14 @@ function draft(stale, base) {
       ["Brain window, slice 9 of 28", 2],
       ["Bone window, slice 21 of 28", 3],
       ["Subdural window, slice 17 of 28, at the level of the third ventricle", 4],
-    ].map(([caption], index) => ({ index, caption, url: `${base}/key-images/${index}`, width: 512, height: 512 })),
+    ].map(([caption], index) => ({
+      index,
+      digest: `${base}/${index}`,
+      caption,
+      url: `${base}/key-images/${index}`,
+      width: 512,
+      height: 512,
+    })),
   };
 }
 
@@ -147,6 +154,7 @@ function study(facts) {
           },
     referring_physician: "Brandt^Hannelore^^Dr",
     image_set: { digest: sha(`${uid} 1`), count, generation: 1 },
+    body_parts: [],
     priors: facts.priors ?? [],
     draft: entry.draft === "none" ? null : draft(entry.draft === "stale", base),
     working_copy: null,
@@ -242,6 +250,7 @@ const prior = (date, description, impression) => ({
   study_date: date,
   description,
   modalities: ["CT"],
+  body_parts: [],
   impression,
   signed_at: impression ? `${date}T10:20:00Z` : null,
 });

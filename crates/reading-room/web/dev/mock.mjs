@@ -305,7 +305,8 @@ function api(method, path, query, body) {
   if (path.at(-1) === "report.pdf") return { type: "application/pdf", bytes: Buffer.from(PDF) };
   const made = find(path[1], path[2]);
   refreshCounts(made);
-  const acts = { claim, report: save, sign, trail };
+  const markedImages = () => ({ images: [], left_out: 0 });
+  const acts = { claim, report: save, sign, trail, "marked-images": markedImages };
   return path[3] ? acts[path[3]](made, body) : made;
 }
 

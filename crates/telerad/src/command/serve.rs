@@ -295,6 +295,7 @@ impl Starting<'_> {
         Ok(reading_room::router(reading_room::ReadingRoom {
             catalog: Arc::clone(&self.parts.catalog),
             storage: self.parts.near(),
+            pixels: Arc::new(self.parts.pixels.clone()),
             clock: Arc::clone(&self.parts.clock),
             gate: self.gate.clone(),
             mail_configured: self.settings.mail.smtp.is_some(),

@@ -12,6 +12,7 @@ mod faults;
 mod fuzz;
 mod hostile;
 mod journey;
+mod key_images;
 mod kill;
 mod odd;
 mod peers;

@@ -18,7 +18,7 @@ const ROOT: &str = "1.2.826.0.1.3680043.9.7462";
 const SLICES: u32 = 24;
 
 /// A patient and a study that images are dressed in.
-struct Study<'a> {
+pub struct Study<'a> {
     number: u32,
     patient: &'a str,
     name: &'a str,
@@ -26,14 +26,14 @@ struct Study<'a> {
     description: &'a str,
 }
 
-const NEW: Study<'_> =
+pub const NEW: Study<'_> =
     Study { number: 1, patient: "HEAD-1", name: "Compare^Carla", day: "20240302", description: "Head new" };
 const OLD: Study<'_> = Study { number: 2, day: "20230110", description: "Head old", ..NEW };
 const VOLUME: Study<'_> =
     Study { number: 3, patient: "VOL-1", name: "Block^Bea", day: "20240303", description: "Volume" };
 
 impl Study<'_> {
-    fn uid(&self) -> String {
+    pub fn uid(&self) -> String {
         format!("{ROOT}.{}", self.number)
     }
 
@@ -64,7 +64,7 @@ fn put(object: &mut InMemDicomObject, tag: Tag, vr: VR, value: impl Into<Primiti
 }
 
 /// The head CT in another study.
-fn head(study: &Study<'_>, folder: &Path) {
+pub fn head(study: &Study<'_>, folder: &Path) {
     let files = std::fs::read_dir(head_ct()).unwrap().map(|entry| entry.unwrap().path());
     for (number, path) in (1..).zip(files) {
         study.dress(open_file(path).unwrap(), 1, number, folder);
@@ -103,7 +103,7 @@ fn request_form(study: &Study<'_>, folder: &Path) {
 }
 
 /// Waits until a study is complete and drafted.
-fn drafted(site: &Site, browser: &Browser, study: &Study<'_>, images: u32) {
+pub fn drafted(site: &Site, browser: &Browser, study: &Study<'_>, images: u32) {
     site.until(&format!("{} is drafted", study.description), || {
         let list = browser.get("/api/v1/worklist");
         let entry = list["entries"].as_array()?.iter().find(|entry| entry["study_uid"] == study.uid())?;
@@ -114,17 +114,48 @@ fn drafted(site: &Site, browser: &Browser, study: &Study<'_>, images: u32) {
     });
 }
 
+/// Chromium with the service's viewer.
+pub struct Chromium {
+    program: String,
+    playwright: String,
+    pub viewer: String,
+    node: String,
+}
+
+impl Chromium {
+    /// `None` where a part is not there.
+    pub fn find() -> Option<Self> {
+        Some(Self {
+            program: named_by("TELERAD_TEST_CHROMIUM")?,
+            playwright: named_by("TELERAD_TEST_PLAYWRIGHT")?,
+            viewer: named_by("TELERAD_TEST_VIEWER_DIR")?,
+            node: named_by("TELERAD_TEST_NODE")?,
+        })
+    }
+
+    /// Runs a script as a reader who signs in.
+    pub fn run(&self, site: &Site, browser: &Browser, script: &str, study: &Study<'_>) {
+        let output = Command::new(&self.node)
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser").join(script))
+            .env("BASE", site.url(""))
+            .env("LOGIN", "ada")
+            .env("PASSWORD", &browser.password)
+            .env("CHROMIUM", &self.program)
+            .env("PLAYWRIGHT", &self.playwright)
+            .env("SHOTS", std::env::var_os("TELERAD_TEST_SHOTS").unwrap_or(site.folder.path().into()))
+            .env("STUDY", study.uid())
+            .output()
+            .unwrap();
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let log = std::fs::read_to_string(site.log()).unwrap_or_default();
+        assert!(output.status.success(), "{out}\n{err}\n{log}");
+    }
+}
+
 #[test]
 fn a_radiologist_uses_the_viewer() {
-    let (Some(chromium), Some(playwright), Some(viewer), Some(node)) = (
-        named_by("TELERAD_TEST_CHROMIUM"),
-        named_by("TELERAD_TEST_PLAYWRIGHT"),
-        named_by("TELERAD_TEST_VIEWER_DIR"),
-        named_by("TELERAD_TEST_NODE"),
-    ) else {
-        return;
-    };
-    let site = Site::new().with("HTTP__VIEWER_DIR", viewer);
+    let Some(chromium) = Chromium::find() else { return };
+    let site = Site::new().with("HTTP__VIEWER_DIR", chromium.viewer.clone());
     prepare(&site);
     let _serving = site.serve();
     let browser = site.reader();
@@ -138,20 +169,7 @@ fn a_radiologist_uses_the_viewer() {
     for (study, images) in [(&NEW, 29), (&OLD, 28), (&VOLUME, SLICES)] {
         drafted(&site, &browser, study, images);
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/viewer.mjs");
-    let output = Command::new(node)
-        .arg(script)
-        .env("BASE", site.url(""))
-        .env("LOGIN", "ada")
-        .env("PASSWORD", &browser.password)
-        .env("CHROMIUM", chromium)
-        .env("PLAYWRIGHT", playwright)
-        .env("SHOTS", std::env::var_os("TELERAD_TEST_SHOTS").unwrap_or(site.folder.path().into()))
-        .output()
-        .unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let log = std::fs::read_to_string(site.log()).unwrap_or_default();
-    assert!(output.status.success(), "{out}\n{err}\n{log}");
+    chromium.run(&site, &browser, "viewer.mjs", &NEW);
 
     // What was measured is a DICOM SR of the study, and the report is about images that have it.
     let path = format!("/dicomweb/centres/north-clinic/studies/{}/series?Modality=SR", NEW.uid());

@@ -6,6 +6,7 @@ import type {
   ComparedConflict,
   Conflict,
   Mail,
+  MarkedImages,
   Person,
   QuarantinedObject,
   RulingChoice,
@@ -65,9 +66,13 @@ export interface Signing {
   password: string;
   sections: SectionText[];
   key_images: number[];
+  marked_images: { instance: string; frame: number; digest: string }[];
   after_version: number;
   image_set: string;
 }
+
+export const markedImages = (path: string, signal: AbortSignal): Promise<MarkedImages> =>
+  fetched(`${path}/marked-images`, { signal, background: true });
 
 export const sign = (path: string, signing: Signing): Promise<Version> =>
   fetched<Version>(`${path}/sign`, { method: "POST", body: signing });

@@ -100,12 +100,28 @@ export interface DraftSection {
   sentences: Sentence[];
 }
 
-export interface KeyImage {
-  index: number;
+export interface Picture {
+  digest: string;
   caption: string;
   url: string;
   width: number;
   height: number;
+}
+
+export interface KeyImage extends Picture {
+  index: number;
+}
+
+export interface MarkedImage extends Picture {
+  instance: string;
+  frame: number;
+  mine: boolean;
+  by: string | null;
+}
+
+export interface MarkedImages {
+  images: MarkedImage[];
+  left_out: number;
 }
 
 export interface Draft {
@@ -136,6 +152,8 @@ export interface Prior {
   study_date: string | null;
   description: string | null;
   modalities: string[];
+  /** Body Part Examined of its series. */
+  body_parts: string[];
   impression: string | null;
   signed_at: string | null;
 }
@@ -216,6 +234,8 @@ export interface Study {
   order: Order | null;
   referring_physician: string | null;
   image_set: ImageSet;
+  /** Body Part Examined of its series. */
+  body_parts: string[];
   priors: Prior[];
   draft: Draft | null;
   working_copy: WorkingCopy | null;

@@ -38,7 +38,8 @@ export function ReadingView({ path, study, error, answeredAt, refresh }: Props) 
   const { frame: viewer } = useViewer();
   const section = useRef<HTMLElement>(null);
   const keys = useReadingKeys({ reading, panel, viewer, section });
-  const notes = notesOf({ study, onScreen: images.onScreen, holder: claim.holder, newDraft: reading.newDraft });
+  const seen = images.calm ? withoutOwnNews(study) : study;
+  const notes = notesOf({ study: seen, onScreen: images.onScreen, holder: claim.holder, newDraft: reading.newDraft });
   const act: Record<NoteAction, () => void> = {
     reload_images: reading.reloadImages,
     insert_draft: reading.insertDraft,
@@ -65,10 +66,10 @@ export function ReadingView({ path, study, error, answeredAt, refresh }: Props) 
       {dialog === "sign" && (
         <SignDialog
           path={path}
-          study={study}
+          study={seen}
           report={report}
           onScreen={images.onScreen}
-          keyImages={reading.keyImages.selected}
+          keyImages={reading.keyImages.chosen}
           onClose={() => reading.show(null)}
           onSigned={reading.signed}
           onReload={reading.reloadImages}
@@ -87,6 +88,13 @@ export function ReadingView({ path, study, error, answeredAt, refresh }: Props) 
       )}
     </main>
   );
+}
+
+/** The study as it was before what the reader stored: all there, its draft about these images. */
+function withoutOwnNews(study: Study): Study {
+  const completeness = { ...study.entry.completeness, state: "complete" as const };
+  const draft = study.draft && { ...study.draft, stale: false };
+  return { ...study, entry: { ...study.entry, completeness }, draft };
 }
 
 /** Puts the focus on the panel when a version is signed here, and tells that it happened. */

@@ -31,10 +31,11 @@ export function ReportPanes({ study, path, reading, beside: prior, justSigned }:
       <div className="pane pane-report" id="pane-report" role="tabpanel" aria-label="Report">
         {study.versions.length > 0 && <SignedReport study={study} announce={justSigned} />}
         {writing && <ReportEditorPane study={study} reading={reading} />}
-        {writing && study.draft && study.draft.key_images.length > 0 && (
+        {writing && keyImages.offered.length + keyImages.leftOut > 0 && (
           <KeyImages
-            images={study.draft.key_images}
-            selected={keyImages.selected}
+            images={keyImages.offered}
+            selected={keyImages.chosen.map(({ digest }) => digest)}
+            leftOut={keyImages.leftOut}
             onToggle={claim.mine ? keyImages.toggle : null}
           />
         )}

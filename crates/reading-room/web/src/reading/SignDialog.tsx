@@ -8,6 +8,7 @@ import { Dialog } from "../ui/Dialog";
 import { Problem } from "../ui/Problem";
 import { personName, plural, sexName } from "../words/names";
 import { calendarDate } from "../words/time";
+import { named, type Offered } from "./keyImages";
 import type { ReportHandle } from "./useReport";
 
 interface Props {
@@ -15,7 +16,7 @@ interface Props {
   study: Study;
   report: ReportHandle;
   onScreen: ImageSet;
-  keyImages: number[];
+  keyImages: Offered[];
   onClose: () => void;
   onSigned: () => Promise<void>;
   onReload: () => void;
@@ -42,7 +43,7 @@ export function SignDialog({ path, study, report, onScreen, keyImages, onClose, 
       await sign(path, {
         password,
         sections: answered(report.editor.sections()),
-        key_images: keyImages,
+        ...named(keyImages),
         after_version: study.versions.at(-1)?.number ?? 0,
         image_set: onScreen.digest,
       });

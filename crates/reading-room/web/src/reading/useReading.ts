@@ -11,6 +11,7 @@ import { draftTexts, sameTexts } from "../report/merge";
 import { useViewer } from "../viewer/ViewerHost";
 import { SECTION_NAMES } from "../words/names";
 import { useClaim, type ClaimHandle } from "./useClaim";
+import { useKeyImages, type KeyImagesHandle } from "./useKeyImages";
 import { useReport, type ReportHandle } from "./useReport";
 
 const HINT_MS = 5_000;
@@ -20,8 +21,8 @@ type ReadingDialog = "sign" | "take_over" | "take_out";
 export interface Reading {
   claim: ClaimHandle;
   report: ReportHandle;
-  images: { onScreen: ImageSet; round: number };
-  keyImages: { selected: number[]; toggle: (index: number) => void };
+  images: { onScreen: ImageSet; round: number; calm: boolean };
+  keyImages: KeyImagesHandle;
   dialog: ReadingDialog | null;
   newDraft: boolean;
   /** A short word on what just happened or is missing. */
@@ -44,10 +45,11 @@ export interface Reading {
 export function useReading(path: string, study: Study, refresh: () => Promise<void>): Reading {
   const claim = useClaim(path, study.entry, refresh);
   const report = useReport(path, study, claim.mine, claim.automatic);
-  const images = useImagesOnScreen(study.image_set, refresh);
+  const images = useImagesOnScreen(study, refresh);
   const [dialog, show] = useState<ReadingDialog | null>(null);
   const [hint, tell] = useState<string | null>(null);
-  const keyImages = useKeyImages(study);
+  const keyImages = useKeyImages(path, study, images.round);
+  const { save: saveMarks } = useViewer();
   useEffect(() => {
     if (hint === null) return;
     const timer = setTimeout(() => tell(null), HINT_MS);
@@ -57,6 +59,8 @@ export function useReading(path: string, study: Study, refresh: () => Promise<vo
   const askToSign = () => {
     if (!claim.mine) return;
     claim.keep();
+    // What was marked a moment ago belongs to the images that the signature is about.
+    saveMarks();
     if (report.texts.impression.trim() !== "") return show("sign");
     tell("Write an impression first.");
     focusSection("impression");
@@ -108,20 +112,24 @@ interface OnScreen {
   images: ImageSet | null;
   /** Objects that the reader stored from the viewer since: they are on its screen already. */
   stored: number;
+  /** Whether all images were there, before the reader's own came. */
+  complete: boolean;
   round: number;
 }
 
 /** The images that were the newest when the viewer was loaded, and what the reader added there: what a signature is about. */
-function useImagesOnScreen(newest: ImageSet, refresh: () => Promise<void>) {
-  const [shown, setShown] = useState<OnScreen>({ images: newest, stored: 0, round: 0 });
+function useImagesOnScreen({ image_set: newest, entry }: Study, refresh: () => Promise<void>) {
+  const complete = entry.completeness.state === "complete";
+  const [shown, setShown] = useState<OnScreen>({ images: newest, stored: 0, complete, round: 0 });
   const { stored: listener } = useViewer();
   useEffect(() => {
     const { images, stored } = shown;
-    if (images === null) return setShown({ ...shown, images: newest });
+    if (images === null) return setShown({ ...shown, images: newest, complete });
+    if (complete && !shown.complete && images.digest === newest.digest) return setShown({ ...shown, complete });
     if (stored === 0 || images.digest === newest.digest) return;
     // Exactly so many more are the reader's own. Otherwise others came too, and the reader is told.
     setShown({ ...shown, images: newest.count - images.count === stored ? newest : images, stored: 0 });
-  }, [shown, newest]);
+  }, [shown, newest, complete]);
   useEffect(() => {
     // Asked first: what came meanwhile from elsewhere must not pass for the reader's own.
     listener.current = () => void refresh().then(() => setShown((known) => ({ ...known, stored: known.stored + 1 })));
@@ -131,9 +139,15 @@ function useImagesOnScreen(newest: ImageSet, refresh: () => Promise<void>) {
   }, [listener, refresh]);
   const reload = async () => {
     await refresh();
-    setShown(({ round }) => ({ images: null, stored: 0, round: round + 1 }));
+    setShown(({ round }) => ({ images: null, stored: 0, complete: false, round: round + 1 }));
   };
-  return { onScreen: shown.images ?? newest, round: shown.round, reload };
+  return {
+    onScreen: shown.images ?? newest,
+    round: shown.round,
+    // Nothing is on its way but what the reader made.
+    calm: shown.complete && shown.images?.digest === newest.digest,
+    reload,
+  };
 }
 
 function hasNewDraft({ draft, versions }: Study, { state }: ReportHandle): boolean {
@@ -143,19 +157,6 @@ function hasNewDraft({ draft, versions }: Study, { state }: ReportHandle): boole
 
 export function focusSection(kind: string): void {
   document.getElementById(`section-${kind}`)?.focus();
-}
-
-/** The draft's pictures are all in the report unless taken out; an addendum starts without. */
-function useKeyImages({ draft, versions }: Study): Reading["keyImages"] {
-  const after = versions.length;
-  const [toggled, setToggled] = useState<{ after: number; indexes: number[] }>({ after, indexes: [] });
-  const own = toggled.after === after ? toggled.indexes : [];
-  const indexes = draft?.key_images.map(({ index }) => index) ?? [];
-  return {
-    selected: indexes.filter((index) => own.includes(index) === after > 0),
-    toggle: (index) =>
-      setToggled({ after, indexes: own.includes(index) ? own.filter((other) => other !== index) : [...own, index] }),
-  };
 }
 
 async function openNext(study: Study, tell: (hint: string) => void): Promise<void> {

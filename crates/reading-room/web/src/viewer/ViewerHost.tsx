@@ -14,7 +14,12 @@ const EMPTY = "/viewer";
 
 /** What `viewer-config.js` puts there for us. */
 interface ViewerWindow extends Window {
-  telerad?: { isIdle: () => boolean; open: (address: string) => void; idle: () => void };
+  telerad?: {
+    isIdle: () => boolean;
+    open: (address: string) => void;
+    idle: () => void;
+    saveKeyImages: () => void;
+  };
 }
 
 interface Host {
@@ -24,6 +29,8 @@ interface Host {
   stored: RefObject<(() => void) | null>;
   show: (element: HTMLElement, opening: Opening) => void;
   hide: () => void;
+  /** Has the viewer save at once what was marked in it. */
+  save: () => void;
 }
 
 const HostContext = createContext<Host | null>(null);
@@ -49,6 +56,8 @@ export function ViewerHost({ warm, header, children }: Props) {
   // What the frame is made with; later studies change the place in it, never this.
   const [source, setSource] = useState<string | null>(null);
   const [place, setPlace] = useState<HTMLElement | null>(null);
+  // Why marks in the viewer are not saved, of a study that was left too.
+  const [unsaved, setUnsaved] = useState<string | null>(null);
 
   useEffect(() => {
     if (!warm) return;
@@ -71,17 +80,29 @@ export function ViewerHost({ warm, header, children }: Props) {
     if (viewer?.telerad) viewer.telerad.idle();
     else viewer?.location.replace(EMPTY);
   }, []);
-  const host = useMemo(() => ({ frame, keys, stored, show, hide }), [show, hide]);
+  const save = useCallback(() => {
+    const viewer = frame.current?.contentWindow as ViewerWindow | null | undefined;
+    viewer?.telerad?.saveKeyImages();
+  }, []);
+  const host = useMemo(() => ({ frame, keys, stored, show, hide, save }), [show, hide, save]);
 
   const listen = () => {
     const viewer = frame.current?.contentWindow as ViewerWindow | null | undefined;
     // The viewer is of the same origin, and its own keys come first there.
     viewer?.addEventListener("keydown", (event) => handleKey(keys.current, event));
     viewer?.addEventListener("telerad-stored", () => stored.current?.());
+    viewer?.addEventListener("telerad-key-images", (event) =>
+      setUnsaved((event as CustomEvent<{ unsaved: string | null }>).detail.unsaved),
+    );
   };
   return (
     <HostContext value={host}>
       {header}
+      {unsaved !== null && (
+        <p className="unsaved-marks" role="alert" data-testid="unsaved-marks">
+          Key images that you marked are not saved: {unsaved}. They are kept on this machine and tried again.
+        </p>
+      )}
       {source !== null && (
         <iframe
           className="viewer"
