@@ -1,5 +1,7 @@
 //! `GET /api/v1/studies/{centre}/{study}`: all that a reader must see before signing.
 
+use std::collections::BTreeSet;
+
 use axum::{extract::State, http::HeaderMap, response::Response};
 use domain::{
     Timestamp,
@@ -41,6 +43,8 @@ pub(crate) struct StudyView {
     order: Option<OrderView>,
     referring_physician: Option<String>,
     image_set: ImageSetView,
+    /// Body Part Examined (0018,0015) of its series.
+    body_parts: Vec<String>,
     priors: Vec<PriorView>,
     draft: Option<DraftView>,
     working_copy: Option<WorkingCopyView>,
@@ -71,6 +75,8 @@ struct PriorView {
     study_date: Option<String>,
     description: Option<String>,
     modalities: Vec<String>,
+    /// Body Part Examined (0018,0015) of its series.
+    body_parts: Vec<String>,
     impression: Option<String>,
     signed_at: Option<String>,
 }
@@ -162,6 +168,7 @@ impl Room {
                 .as_ref()
                 .map(domain::text::PersonName::display),
             image_set: ImageSetView::from(&image_set),
+            body_parts: self.body_parts(key).await?,
             priors: self.priors(study).await?,
             draft: draft.map(|draft| DraftView::new(&draft, study)),
             working_copy: match working_copy {
@@ -242,6 +249,14 @@ impl Room {
         Ok(known.or_else(|| request.physician_name.clone()).map(|name| name.display()))
     }
 
+    /// What the series of a study say that they show; each once.
+    async fn body_parts(&self, study: &StudyKey) -> Result<Vec<String>, Problem> {
+        let series = self.catalog.series(study).await?;
+        let parts: BTreeSet<String> =
+            series.into_iter().filter_map(|series| series.attributes.body_part).collect();
+        Ok(parts.into_iter().collect())
+    }
+
     /// Earlier studies of the same patient at the same centre: same patient id, no other birth date, not after this study.
     async fn priors(&self, study: &Study) -> Result<Vec<PriorView>, Problem> {
         let attributes = &study.attributes;
@@ -274,6 +289,7 @@ impl Room {
                 study_date: prior.attributes.study_date.map(|day| day.to_string()),
                 description: prior.attributes.description.clone(),
                 modalities: prior.modalities.clone(),
+                body_parts: self.body_parts(&prior.key).await?,
                 impression: latest.as_ref().map(|(impression, _)| impression.clone()),
                 signed_at: latest.map(|(_, at)| at.to_string()),
             });
