@@ -39,6 +39,12 @@ pub(crate) fn draft_picture(draft: &Draft, index: u64) -> Option<&KeyImage> {
     draft.content.key_images.get(usize::try_from(place).ok()?)
 }
 
+/// The picture of a draft with a digest.
+pub(crate) fn picture_with<'a>(draft: &'a Draft, digest: &str) -> Option<&'a KeyImage> {
+    let digest_of = |image: &KeyImage| image.object.name().map(|name| name.sha256().to_string());
+    draft.content.key_images.iter().find(|image| digest_of(image).as_deref() == Some(digest))
+}
+
 /// Reads a picture and compares it with the digest in its name.
 pub(crate) async fn read_picture(storage: &dyn Storage, image: &KeyImage) -> Result<Vec<u8>, StorageError> {
     read_object(storage, &image.object, PICTURE_BYTES_MAX).await

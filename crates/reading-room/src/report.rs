@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use crate::{
     marks::MarkedImageInput,
     people::Names,
-    pictures::draft_picture,
+    pictures::{draft_picture, picture_with},
     room::Room,
     views::{ClaimView, SectionInput, VersionView, content},
 };
@@ -70,9 +70,9 @@ pub(crate) struct SignInput {
     /// The signer's own, typed again: a signature has two components (21 CFR 11.200).
     password: String,
     sections: Vec<SectionInput>,
-    /// Indices of the draft's key images.
+    /// Key images of the draft.
     #[serde(default)]
-    key_images: Vec<u64>,
+    key_images: Vec<PictureName>,
     /// Images that were marked in a viewer; they stand before those of the draft.
     #[serde(default)]
     marked_images: Vec<MarkedImageInput>,
@@ -80,6 +80,16 @@ pub(crate) struct SignInput {
     after_version: u32,
     /// Digest of the images that were on screen.
     image_set: String,
+}
+
+/// Names a picture of the draft.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(untagged)]
+enum PictureName {
+    /// By its index, which holds until the draft is renewed.
+    Index(u64),
+    /// By its SHA-256: also that of a renewed draft, when it has the same picture.
+    Digest(String),
 }
 
 /// Takes, renews, takes over or gives back a reading.
@@ -202,22 +212,32 @@ impl Room {
         }
     }
 
-    async fn chosen_pictures(&self, study: &StudyKey, chosen: &[u64]) -> Result<Vec<KeyImage>, Problem> {
+    async fn chosen_pictures(
+        &self,
+        study: &StudyKey,
+        chosen: &[PictureName],
+    ) -> Result<Vec<KeyImage>, Problem> {
         if chosen.is_empty() {
             return Ok(Vec::new());
         }
-        let mut once = chosen.to_vec();
-        once.sort_unstable();
-        once.dedup();
-        if once.len() != chosen.len() {
-            return Err(bad_content("A key image is chosen twice."));
-        }
         let draft = self.catalog.draft(study).await?;
-        let picture = |index: &u64| draft.as_ref().and_then(|draft| draft_picture(draft, *index)).cloned();
-        chosen.iter().map(picture).collect::<Option<Vec<_>>>().ok_or_else(|| {
+        let picture = |name: &PictureName| {
+            let draft = draft.as_ref()?;
+            match name {
+                PictureName::Index(index) => draft_picture(draft, *index),
+                PictureName::Digest(digest) => picture_with(draft, digest),
+            }
+        };
+        let pictures: Option<Vec<&KeyImage>> = chosen.iter().map(picture).collect();
+        let pictures = pictures.ok_or_else(|| {
             Problem::new(StatusCode::CONFLICT, "images_changed", "The draft and its key images were renewed.")
                 .next_step("Look at the key images again, then sign.")
-        })
+        })?;
+        let is_twice = |(place, picture): (usize, &&KeyImage)| pictures[..place].contains(picture);
+        if pictures.iter().enumerate().any(is_twice) {
+            return Err(bad_content("A key image is chosen twice."));
+        }
+        Ok(pictures.into_iter().cloned().collect())
     }
 }
 

@@ -33,6 +33,10 @@ async fn a_signature_needs_password_claim_impression_and_the_images_on_screen() 
         let answer = world.sign(&ada, &signing).await;
         assert_eq!((answer.status, answer.code().as_str()), (status, code), "{signing}");
     }
+    world.drafted(90).await;
+    let digest = world.study(&ada).await["draft"]["key_images"][0]["digest"].clone();
+    let twice = with("key_images", json!([digest, digest]));
+    assert_eq!(world.sign(&ada, &twice).await.code(), "content");
     world.images_arrive([3]).await;
     assert_eq!(world.sign(&ada, &good).await.code(), "images_changed", "a late image");
     assert_eq!(world.study(&ada).await["versions"], json!([]), "nothing was signed");
@@ -40,7 +44,11 @@ async fn a_signature_needs_password_claim_impression_and_the_images_on_screen() 
     world.claim(&bo, "take_over").await;
     let again = world.signing(&ada, "No haemorrhage.").await;
     assert_eq!(world.sign(&ada, &again).await.code(), "not_yours");
-    assert_eq!(world.sign(&bo, &again).await.status, StatusCode::OK);
+    let mut by_digest = again;
+    by_digest["key_images"] = json!([digest]);
+    world.drafted(90).await;
+    let signed = world.sign(&bo, &by_digest).await;
+    assert_eq!(signed.status, StatusCode::OK, "the same picture of a renewed draft: {}", signed.text());
 }
 
 #[tokio::test]

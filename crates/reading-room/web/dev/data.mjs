@@ -65,7 +65,7 @@ function draft(stale, base) {
       ["Subdural window, slice 17 of 28, at the level of the third ventricle", 4],
     ].map(([caption], index) => ({
       index,
-      digest: `${base}/${index}`,
+      digest: `${index}`,
       caption,
       url: `${base}/key-images/${index}`,
       width: 512,

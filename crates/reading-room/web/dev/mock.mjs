@@ -139,7 +139,7 @@ function sign(made, { password, sections: sent, key_images, after_version, image
     throw new Refusal(422, "no_impression", "The impression is empty.", "Write an impression.");
   const number = made.versions.length + 1;
   const texts = Object.fromEntries(KINDS.map((kind) => [kind, text(kind)]));
-  const keyImages = (made.draft?.key_images ?? []).filter(({ index }) => key_images.includes(index));
+  const keyImages = (made.draft?.key_images ?? []).filter(({ digest }) => key_images.includes(digest));
   const added = version(made, { number, kind: number === 1 ? "final" : "addendum", texts, keyImages });
   const sent_to = delivery(made, number);
   made.versions.push(added);

@@ -65,7 +65,8 @@ export const saveReport = (
 export interface Signing {
   password: string;
   sections: SectionText[];
-  key_images: number[];
+  /** Of the draft, by their digests. */
+  key_images: string[];
   marked_images: { instance: string; frame: number; digest: string }[];
   after_version: number;
   image_set: string;

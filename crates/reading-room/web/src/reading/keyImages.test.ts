@@ -22,7 +22,7 @@ describe("pictures of a report", () => {
     expect(all.map(({ markedBy }) => markedBy)).toEqual(["you", null, "Dr Bo Lind"]);
     expect(digests(chosen(all, []))).toEqual(["a", "c"]);
     expect(named(chosen(all, ["b"]))).toEqual({
-      key_images: [700],
+      key_images: ["c"],
       marked_images: [
         { instance: "1.a", frame: 1, digest: "a" },
         { instance: "1.b", frame: 1, digest: "b" },

@@ -13,7 +13,7 @@ export interface Offered extends Picture {
   /** Whether it goes out unless it is taken out. */
   proposed: boolean;
   /** Names it when the report is signed. */
-  name: { index: number } | { instance: string; frame: number; digest: string };
+  name: { digest: string } | { instance: string; frame: number; digest: string };
 }
 
 /** The reader's own marks, what the draft proposes, marks of others. The same picture is there once. */
@@ -26,11 +26,15 @@ export function offered(marked: readonly MarkedImage[], draft: Draft | null, ver
     proposed: mine && !signed.has(picture.digest),
     name: { instance, frame, digest: picture.digest },
   }));
-  const drafted = (draft?.key_images ?? []).map(({ index, ...picture }) => ({
-    ...picture,
+  const drafted = (draft?.key_images ?? []).map(({ digest, caption, url, width, height }) => ({
+    digest,
+    caption,
+    url,
+    width,
+    height,
     markedBy: null,
     proposed: versions.length === 0,
-    name: { index },
+    name: { digest },
   }));
   const isMine = ({ markedBy }: Offered) => markedBy === "you";
   const all: Offered[] = [...marks.filter(isMine), ...drafted, ...marks.filter((mark) => !isMine(mark))];
@@ -45,7 +49,7 @@ export function chosen(pictures: readonly Offered[], toggled: readonly string[])
 /** How a signature names them. */
 export function named(pictures: readonly Offered[]): Pick<Signing, "key_images" | "marked_images"> {
   return {
-    key_images: pictures.flatMap(({ name }) => ("index" in name ? [name.index] : [])),
-    marked_images: pictures.flatMap(({ name }) => ("index" in name ? [] : [name])),
+    key_images: pictures.flatMap(({ name }) => ("instance" in name ? [] : [name.digest])),
+    marked_images: pictures.flatMap(({ name }) => ("instance" in name ? [name] : [])),
   };
 }
