@@ -39,8 +39,8 @@ pub struct KeyReference {
     pub frames: Vec<u32>,
 }
 
-/// Content Date, Content Time, Concept Name Code Sequence, Code Value, Content Sequence, Value Type, Person Name, Text Value, Referenced SOP
-/// Sequence, Referenced SOP Instance UID, Referenced Frame Number.
+/// Content Date, Content Time, Concept Name Code Sequence, Code Value, Content Sequence, Value Type, Person Name, Text Value, Referenced
+/// SOP Sequence, Referenced SOP Instance UID, Referenced Frame Number.
 const CONTENT_DATE: Tag = Tag(0x0008, 0x0023);
 const CONTENT_TIME: Tag = Tag(0x0008, 0x0033);
 const CONCEPT_NAME: Tag = Tag(0x0040, 0xA043);

@@ -1,7 +1,7 @@
 //! DICOM data sets: what is let in ([`guard`]), what a header says ([`header`], [`acquisition`]), and what goes out again
 //! ([`json`], [`xml`], [`frames`], [`source`], [`layout`], [`picture`], [`rewrite`], [`header_out`]); what slices form a volume
-//! ([`geometry`]), what dose was given ([`dose`]) and which images somebody marked ([`key_objects`]). Data sets that come as text ([`json_in`], [`xml_in`]) are made into bytes ([`compose`]) and then go the way
-//! of all.
+//! ([`geometry`]), what dose was given ([`dose`]) and which images somebody marked ([`key_objects`]). Data sets that come as text
+//! ([`json_in`], [`xml_in`]) are made into bytes ([`compose`]) and then go the way of all.
 //!
 //! No I/O: bytes and places in, values out. One bounded walker reads every byte that comes from outside; the object model, the
 //! JSON model and the decoders of dicom-rs are only given what that walker passed.

@@ -1,7 +1,7 @@
 //! Images that people marked in a viewer, as pictures that a report may carry: what the Key Object Selection documents of a study name.
 //!
-//! A picture is made when it is looked at, and made again when it is signed: what goes out is the one that was shown, or nothing. Nothing is
-//! kept before.
+//! A picture is made when it is looked at, and made again when it is signed: what goes out is the one that was shown, or nothing. Nothing
+//! is kept before.
 
 use std::{collections::BTreeMap, sync::Arc};
 

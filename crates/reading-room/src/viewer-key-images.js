@@ -1,5 +1,5 @@
-// Key images that the reader marks in the viewer, kept as Key Object Selection documents (PS3.3 section A.35.4, PS3.16 TID 2010), and those of
-// others shown (decision 23). An extension of OHIF, which knows neither. Loaded before `viewer-config.js`, which puts it in.
+// Key images that the reader marks in the viewer, kept as Key Object Selection documents (PS3.3 section A.35.4, PS3.16 TID 2010), and
+// those of others shown (decision 23). An extension of OHIF, which knows neither. Loaded before `viewer-config.js`, which puts it in.
 window.teleradKeyImages = ({ place, stored }) => {
   const KEY_OBJECT_SELECTION = '1.2.840.10008.5.1.4.1.1.88.59';
   const EXTENSION = 'telerad.keyImages';
@@ -193,7 +193,7 @@ window.teleradKeyImages = ({ place, stored }) => {
     });
     const named = images.length > 0 ? images : [former()];
     const said = images.length > 0 ? [] : [
-      item('CONTAINS', 'TEXT', DESCRIPTION, { TextValue: 'No image is marked any more. This takes the place of the document that it names.' }),
+      item('CONTAINS', 'TEXT', DESCRIPTION, { TextValue: 'No image is marked any more. This replaces the document that it names.' }),
     ];
     return {
       SpecificCharacterSet: 'ISO_IR 192',
@@ -442,7 +442,8 @@ window.teleradKeyImages = ({ place, stored }) => {
 
   function tell() {
     for (const marks of left) if (marks.state === 'saved' && !marks.isDirty) left.delete(marks);
-    const failed = [current, ...left].filter((marks) => marks?.state === 'failed' && (marks.isDirty || marks.who === null && left.has(marks)));
+    const isUnsaved = (marks) => marks.isDirty || (marks.who === null && left.has(marks));
+    const failed = [current, ...left].filter((marks) => marks?.state === 'failed' && isUnsaved(marks));
     window.dispatchEvent(new CustomEvent('telerad-key-images', { detail: { unsaved: failed[0]?.why ?? null } }));
     if (current) refresh();
   }
@@ -607,8 +608,9 @@ window.teleradKeyImages = ({ place, stored }) => {
   function settle() {
     const all = [...sets.values()];
     for (const set of all) {
-      const { login, at, images } = set.document;
-      const isOld = login !== '' && all.some(({ document }) => document.login === login && document.study === set.document.study && document.at > at);
+      const { login, study, at, images } = set.document;
+      const isLater = ({ document }) => document.login === login && document.study === study && document.at > at;
+      const isOld = login !== '' && all.some(isLater);
       set.excludeFromThumbnailBrowser = isOld || images.length === 0;
     }
   }

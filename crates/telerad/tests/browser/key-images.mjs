@@ -83,7 +83,8 @@ try {
 
   // Under the report without a load of anything, chosen; and no news to the reader.
   await until(async () => (await marked.count()) === 5, 'marked images under the report', VIEWER_MS);
-  assert.deepEqual(await marked.locator('input').evaluateAll((boxes) => boxes.map((box) => box.checked)), [true, true, false, false, false]);
+  const checked = await marked.locator('input').evaluateAll((boxes) => boxes.map((box) => box.checked));
+  assert.deepEqual(checked, [true, true, false, false, false]);
   assert.match(await marked.nth(4).innerText(), /Lind Bo/);
   await until(async () => (await page.getByText(/30 images/).count()) > 0, 'the page knows of the document', VIEWER_MS);
   assert.equal(await page.getByText(/New images came|still arriving|draft was written before/).count(), 0);

@@ -24,6 +24,7 @@ const KEYS: { where: string; keys: [string[], string][] }[] = [
       [["n"], "next study, after signing"],
       [["Esc", "Esc"], "give the study back"],
       [["Ctrl", "\\"], "fold the report panel"],
+      [["k"], "in the images: mark as key image, or not"],
     ],
   },
 ];

@@ -28,7 +28,8 @@ describe("regions of a study", () => {
 
 describe("the prior to compare with", () => {
   it("is the latest of the same modality and region", () => {
-    const priors = [prior("mr", "MR", "Brain"), prior("knee", "CT", "CT knee"), prior("head", "CT", "Neurocranium"), prior("old", "CT", "Head")];
+    const others = [prior("mr", "MR", "Brain"), prior("knee", "CT", "CT knee")];
+    const priors = [...others, prior("head", "CT", "Neurocranium"), prior("old", "CT", "Head")];
     expect(chosen(study("CT head", [], ...priors))).toEqual(["head", "the latest CT of the head"]);
   });
 

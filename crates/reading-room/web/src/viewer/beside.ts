@@ -16,8 +16,8 @@ export interface Comparison {
 }
 
 /**
- * The latest earlier study of a same modality that shows a same part of the body. Where one of both does not say what it shows, the latest of
- * the modality that does not say something else.
+ * The latest earlier study of a same modality that shows a same part of the body. Where one of both does not say what it shows, the latest
+ * of the modality that does not say something else.
  */
 export function priorToCompare({ entry, body_parts, priors }: Pick<Study, "entry" | "body_parts" | "priors">): Comparison | null {
   const ours = regionsOf(entry.description, body_parts);

@@ -1,11 +1,17 @@
 /**
- * Which part of the body a study is about, as far as its description and Body Part Examined (0018,0015) say so. For choosing what to compare
- * with, never for a report: words that are not known here say nothing.
+ * Which part of the body a study is about, as far as its description and Body Part Examined (0018,0015) say so. For choosing what to
+ * compare with, never for a report: words that are not known here say nothing.
  */
 
-/** Beginnings of words, or whole ones with the space behind them, lower case, without accents: English, Latin, and what scanners in Europe are labelled with. */
+/**
+ * Beginnings of words, or whole ones with the space behind them, lower case, without accents: English, Latin, and what scanners in Europe
+ * are labelled with.
+ */
 const WORDS: Record<string, readonly string[]> = {
-  head: ["head", "brain", "cerebr", "crani", "skull", "schadel", "kopf", "hirn", "encephal", "tete", "cerveau", "neurocran", "glow", "mozg", "cabeza", "orbit", "sinus"],
+  head: [
+    "head", "brain", "cerebr", "crani", "skull", "schadel", "kopf", "hirn", "encephal", "tete",
+    "cerveau", "neurocran", "glow", "mozg", "cabeza", "orbit", "sinus",
+  ],
   neck: ["neck", "hals", "larynx", "cou ", "szyj", "cuello", "thyr", "carotid"],
   chest: ["chest", "thora", "lung", "pulmo", "klatk", "torax", "medias", "heart", "cardia", "herz", "coronar", "rib ", "ribs "],
   abdomen: ["abdom", "liver", "leber", "hepat", "renal", "kidney", "niere", "pancrea", "brzuch", "bauch", "urogra", "kub"],
