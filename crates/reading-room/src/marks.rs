@@ -3,7 +3,10 @@
 //! A picture is made when it is looked at, and made again when it is signed: what goes out is the one that was shown, or nothing. Nothing
 //! is kept before.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use axum::{
     Json,
@@ -38,6 +41,8 @@ use crate::{report::bad_content, room::Room, views::study_path};
 const DOCUMENTS_MAX: usize = 50;
 /// Most bytes of a document; one of 500 images has 200 KiB.
 const DOCUMENT_BYTES_MAX: u64 = 1 << 20;
+/// Most marks of a study that are looked at; people seldom make more than a dozen.
+const MARKS_MAX: usize = 1_000;
 
 /// Images that people marked in a viewer.
 #[derive(Debug, Serialize, ToSchema)]
@@ -94,12 +99,11 @@ pub(crate) async fn marked(
 ) -> Result<Json<MarkedImagesView>, Problem> {
     let study = room.study(&person, &centre, &study).await?;
     room.note_study_viewed(&person, &study.key).await?;
-    let marks = room.marks(&person, &study.key).await?;
+    let (marks, left_out) = room.marks(&person, &study.key).await?;
     let series = room.catalog.series(&study.key).await?;
     let base = format!("{}/marked-images", study_path(&study.key));
-    let mut view =
-        MarkedImagesView { images: Vec::new(), left_out: marks.len().saturating_sub(KEY_IMAGES_MAX) };
-    for mark in marks.into_iter().take(KEY_IMAGES_MAX) {
+    let mut view = MarkedImagesView { images: Vec::new(), left_out };
+    for mark in marks {
         let Some(shown) = room.shown(&mark.instance, mark.frame).await? else {
             view.left_out += 1;
             continue;
@@ -178,8 +182,8 @@ impl Room {
         Ok(instance.filter(|instance| instance.study == study.uid))
     }
 
-    /// What is marked in a study, the person's own first; every image once.
-    async fn marks(&self, person: &SignedInPerson, study: &StudyKey) -> Result<Vec<Mark>, Problem> {
+    /// What is marked in a study, the person's own first, every image once: as many as a report carries, and how many more there are.
+    async fn marks(&self, person: &SignedInPerson, study: &StudyKey) -> Result<(Vec<Mark>, usize), Problem> {
         let instances = self.catalog.instances(study, None).await?;
         let mut documents = self.documents(&instances).await?;
         let login = person.person.login.as_str();
@@ -187,6 +191,7 @@ impl Room {
         documents.sort_by_key(|document| !mine(document));
         let by_uid: BTreeMap<&str, &Instance> =
             instances.iter().map(|instance| (instance.sop_instance.as_str(), instance)).collect();
+        let mut seen: BTreeSet<(&str, u32)> = BTreeSet::new();
         let mut marks: Vec<Mark> = Vec::new();
         for document in &documents {
             for reference in &document.images {
@@ -194,17 +199,16 @@ impl Room {
                 // All frames of a film are no pictures for a report: its first stands for it.
                 let frames = if reference.frames.is_empty() { &[1][..] } else { &reference.frames };
                 for &frame in frames {
-                    let is_new = marks.iter().all(|mark| {
-                        (&mark.instance.sop_instance, mark.frame) != (&instance.sop_instance, frame)
-                    });
-                    if is_new {
+                    let is_new = seen.len() < MARKS_MAX && seen.insert((&reference.instance, frame));
+                    if is_new && marks.len() < KEY_IMAGES_MAX {
                         let by = document.observer.as_deref().map(|name| name.replace('^', " "));
                         marks.push(Mark { instance: instance.clone(), frame, mine: mine(document), by });
                     }
                 }
             }
         }
-        Ok(marks)
+        let left_out = seen.len() - marks.len();
+        Ok((marks, left_out))
     }
 
     /// The documents that count, the latest first: of those that one person made, the latest.
