@@ -1,7 +1,7 @@
-import { useState, type FormEvent } from "react";
-import { asApiError, type ApiError } from "../api/client";
+import { useState } from "react";
 import { Dialog } from "../ui/Dialog";
 import { Problem } from "../ui/Problem";
+import { useSubmit } from "../ui/useSubmit";
 
 interface Props {
   title: string;
@@ -15,25 +15,15 @@ interface Props {
 
 export function DecideDialog({ title, effect, button, signed, onDecide, onClose }: Props) {
   const [reason, setReason] = useState("");
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<ApiError | null>(null);
-  const submit = async (event: FormEvent) => {
-    event.preventDefault();
-    setBusy(true);
-    setError(null);
-    try {
-      await onDecide(reason.trim());
-      onClose();
-    } catch (thrown) {
-      setError(asApiError(thrown));
-      setBusy(false);
-    }
-  };
+  const { busy, error, onSubmit } = useSubmit(async () => {
+    await onDecide(reason.trim());
+    onClose();
+  });
   return (
     <Dialog title={title} onClose={onClose} testId="decide-dialog">
       <p>{effect}</p>
       {signed && <p className="notice">The report is signed. Its reader is told that the images changed.</p>}
-      <form onSubmit={(event) => void submit(event)}>
+      <form onSubmit={onSubmit}>
         <label>
           Why
           <textarea

@@ -1,9 +1,8 @@
-import { useState, type FormEvent } from "react";
 import { bringBack } from "../api/calls";
-import { asApiError, type ApiError } from "../api/client";
 import type { TakenOutStudy } from "../api/types";
 import { Dialog } from "../ui/Dialog";
 import { Problem } from "../ui/Problem";
+import { useSubmit } from "../ui/useSubmit";
 import { plural } from "../words/names";
 import { StudyFacts } from "./StudyFacts";
 import { contents } from "./words";
@@ -15,20 +14,10 @@ interface Props {
 }
 
 export function BringBackDialog({ study, onClose, onBroughtBack }: Props) {
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<ApiError | null>(null);
-  const submit = async (event: FormEvent) => {
-    event.preventDefault();
-    setBusy(true);
-    setError(null);
-    try {
-      await bringBack(study);
-      await onBroughtBack();
-    } catch (thrown) {
-      setError(asApiError(thrown));
-      setBusy(false);
-    }
-  };
+  const { busy, error, onSubmit } = useSubmit(async () => {
+    await bringBack(study);
+    await onBroughtBack();
+  });
   const { refused_count: refused } = study;
   return (
     <Dialog title="Bring this study back?" onClose={onClose} testId="bring-back-dialog">
@@ -43,7 +32,7 @@ export function BringBackDialog({ study, onClose, onBroughtBack }: Props) {
         </p>
       )}
       {error && <Problem error={error} />}
-      <form onSubmit={(event) => void submit(event)}>
+      <form onSubmit={onSubmit}>
         <div className="actions">
           <button type="button" onClick={onClose}>
             Cancel

@@ -1,9 +1,9 @@
-import { useState, type FormEvent } from "react";
+import { useState } from "react";
 import { closeTask } from "../api/calls";
-import { asApiError, type ApiError } from "../api/client";
 import type { Task } from "../api/types";
 import { Dialog } from "../ui/Dialog";
 import { Problem } from "../ui/Problem";
+import { useSubmit } from "../ui/useSubmit";
 
 interface Props {
   task: Task;
@@ -13,25 +13,15 @@ interface Props {
 
 export function CloseTask({ task, onDone, onClose }: Props) {
   const [note, setNote] = useState("");
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<ApiError | null>(null);
-  const submit = async (event: FormEvent) => {
-    event.preventDefault();
-    setBusy(true);
-    setError(null);
-    try {
-      await closeTask(task.id, note.trim());
-      await onDone();
-      onClose();
-    } catch (thrown) {
-      setError(asApiError(thrown));
-      setBusy(false);
-    }
-  };
+  const { busy, error, onSubmit } = useSubmit(async () => {
+    await closeTask(task.id, note.trim());
+    await onDone();
+    onClose();
+  });
   return (
     <Dialog title="Close this?" onClose={onClose} testId="close-task-dialog">
       <p>{task.reason}</p>
-      <form onSubmit={(event) => void submit(event)}>
+      <form onSubmit={onSubmit}>
         <label>
           What was done
           <textarea required rows={3} data-focus value={note} onChange={(event) => setNote(event.target.value)} />
