@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use rusqlite::{Connection, OpenFlags, Row, types::FromSql};
+use rusqlite::{CachedStatement, Connection, OpenFlags, Row, types::FromSql};
 
 use crate::{
     dialect::Dialect,
@@ -97,9 +97,7 @@ fn first<T>(
     statement: Sql,
     read: impl FnOnce(&Row<'_>) -> Result<T, Problem>,
 ) -> Result<Option<T>, Problem> {
-    let (text, values) = statement.into_parts();
-    let mut prepared = connection.prepare_cached(&text)?;
-    scribe::bind(&mut prepared, &values)?;
+    let mut prepared = prepared(connection, statement)?;
     let mut rows = prepared.raw_query();
     rows.next()?.map(read).transpose()
 }
@@ -109,9 +107,7 @@ fn all<T>(
     statement: Sql,
     read: impl Fn(&Found<'_>) -> Result<T, Problem>,
 ) -> Result<Vec<T>, Problem> {
-    let (text, values) = statement.into_parts();
-    let mut prepared = connection.prepare_cached(&text)?;
-    scribe::bind(&mut prepared, &values)?;
+    let mut prepared = prepared(connection, statement)?;
     let names = prepared.column_names().into_iter().map(str::to_owned).enumerate();
     let places: HashMap<String, usize> = names.map(|(place, name)| (name, place)).collect();
     let mut rows = prepared.raw_query();
@@ -120,6 +116,14 @@ fn all<T>(
         found.push(read(&Found { row, places: &places })?);
     }
     Ok(found)
+}
+
+/// A statement with its values, ready to run.
+fn prepared(connection: &Connection, statement: Sql) -> Result<CachedStatement<'_>, Problem> {
+    let (text, values) = statement.into_parts();
+    let mut prepared = connection.prepare_cached(&text)?;
+    scribe::bind(&mut prepared, &values)?;
+    Ok(prepared)
 }
 
 /// A row of many, whose columns are found without looking through their names each time.

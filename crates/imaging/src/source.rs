@@ -13,8 +13,6 @@ use crate::{
 
 /// Objects up to this size are read whole; of larger ones, header and frame.
 const WHOLE_BYTES_MAX: u64 = 16 << 20;
-/// Most bytes of one header: file meta and what the guard lets be a header.
-const HEADER_BYTES_MAX: u64 = 17 << 20;
 
 /// Reads one frame, from 1, of an object that `read` gives ranges of. Why there is none is told in words.
 ///
@@ -34,7 +32,7 @@ where
         let file = read(0..instance.bytes).await?;
         return Ok(Ok(PixelSource::Object { file, number }));
     }
-    if instance.attributes.header_bytes > HEADER_BYTES_MAX {
+    if instance.attributes.header_bytes > stored::HEADER_BYTES_MAX {
         return Ok(Err("its header cannot be read".to_owned()));
     }
     let first = read(0..instance.attributes.header_bytes).await?;

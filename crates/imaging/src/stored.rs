@@ -10,6 +10,8 @@ use crate::{
     sniff::{self, Sniffed},
 };
 
+/// Most bytes of one header, for those who read it: file meta and what the guard lets be a header.
+pub const HEADER_BYTES_MAX: u64 = 17 << 20;
 /// Rows: an image that has a header without pixels has its pixels behind it.
 const ROWS: Tag = Tag(0x0028, 0x0010);
 

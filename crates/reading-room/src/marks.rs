@@ -21,7 +21,7 @@ use domain::{
     image::Instance,
     object::ObjectName,
     pixel::{PictureFormat, Showing, Shown, Viewport},
-    port::{Storage, storage::store_bytes},
+    port::{Storage, storage::keep_bytes},
     report::{KEY_IMAGES_MAX, KeyImage},
     study::{Series, StudyKey},
     uid::SopInstanceUid,
@@ -161,9 +161,7 @@ impl Room {
             let name =
                 ObjectName::KeyImage { centre: study.centre.clone(), study: study.uid.clone(), sha256 };
             let object = name.key();
-            if self.storage.size(&object.clone().into()).await? != Some(shown.file.len() as u64) {
-                store_bytes(&*self.storage, &object, shown.file).await?;
-            }
+            keep_bytes(&*self.storage, &object, shown.file).await?;
             images.push(KeyImage {
                 object,
                 caption: caption(&series, &instance, input.frame),

@@ -9,7 +9,7 @@ use domain::{
     image::Instance,
     object::ObjectName,
     pixel::{PictureFormat, Showing, Shown, Viewport},
-    port::{Pixels, PixelsError, Storage, StorageError, storage::store_bytes},
+    port::{Pixels, PixelsError, Storage, StorageError, storage::keep_bytes},
     report::{KeyImage, QualityKind, QualityNote},
     study::StudyKey,
 };
@@ -204,8 +204,6 @@ async fn keep(
         sha256: Sha256Digest::of(&png),
     };
     let key = name.key();
-    if storage.size(&key.clone().into()).await? != Some(png.len() as u64) {
-        store_bytes(storage.as_ref(), &key, png).await?;
-    }
+    keep_bytes(storage.as_ref(), &key, png).await?;
     Ok(key)
 }

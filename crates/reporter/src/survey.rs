@@ -23,8 +23,6 @@ const SERIES_MAX: usize = 100;
 const HEADERS_PER_SERIES_MAX: usize = 8;
 /// Most headers read of a study.
 const HEADERS_MAX: usize = 200;
-/// Most bytes of one header: file meta and what the guard lets be a header.
-const HEADER_BYTES_MAX: u64 = 17 << 20;
 /// Most structured reports read of a study, and most bytes of one.
 const REPORTS_MAX: usize = 10;
 const REPORT_BYTES_MAX: u64 = 4 << 20;
@@ -210,7 +208,7 @@ pub(crate) async fn header(
     instance: &Instance,
 ) -> Result<Option<StoredHeader>, StorageError> {
     let bytes = instance.attributes.header_bytes;
-    if bytes > HEADER_BYTES_MAX {
+    if bytes > stored::HEADER_BYTES_MAX {
         return Ok(None);
     }
     let first = read(storage, instance, 0..bytes).await?;

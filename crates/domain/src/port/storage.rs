@@ -268,6 +268,17 @@ pub async fn store_bytes(storage: &dyn Storage, key: &ObjectKey, bytes: Bytes) -
     incoming.finish(key, sha256).await.map(drop)
 }
 
+/// The same, unless it is there already.
+///
+/// # Errors
+/// When that cannot be found out, or it cannot be made durable.
+pub async fn keep_bytes(storage: &dyn Storage, key: &ObjectKey, bytes: Bytes) -> Result<(), StorageError> {
+    if storage.size(&key.clone().into()).await? == Some(bytes.len() as u64) {
+        return Ok(());
+    }
+    store_bytes(storage, key, bytes).await
+}
+
 /// What went wrong with an object.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
